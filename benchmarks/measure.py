@@ -1,0 +1,107 @@
+"""Runs one case in this process and prints what it took as one line of JSON; started by run.py, afresh for every measurement.
+
+    python measure.py answer limits.w2_inline --records 20000         count and checksum of the outputs, untimed
+    python measure.py time millstream_jobs.w3 --records 2000000       CPU and wall seconds of the run, peak memory
+    python measure.py input --records 2000000                         peak memory of a process that only builds the input
+    python measure.py latency --records 500                           source to sink, for records that come alone
+
+Garbage collection is the same for all: the input is collected and frozen (`gc.freeze`) before the clock starts, then the collector runs
+with the interpreter's defaults, unless the engine changes them itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import importlib
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+from zlib import crc32
+
+from input import Run, readings
+
+
+class Counter:
+    """Counts outputs: the null sink of the timed runs."""
+
+    def __init__(self) -> None:
+        self.outputs = 0
+
+    def write(self, batch: Sequence[Any]) -> None:
+        self.outputs += len(batch)
+
+
+class Checksum(Counter):
+    """Counts and sums up outputs, in whatever order they come: engines differ in it between keys."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def write(self, batch: Sequence[Any]) -> None:
+        super().write(batch)
+        self.total += sum(crc32(repr(value).encode()) for value in batch)
+
+
+def find(case: str) -> Callable[..., Run]:
+    """The function that prepares a case, from `module.function`."""
+    module, _, function = case.partition(".")
+    prepare: Callable[..., Run] = getattr(importlib.import_module(module), function)
+    return prepare
+
+
+def answer(case: str, records: int) -> dict[str, Any]:
+    """What the case puts out, once over the input."""
+    sink = Checksum()
+    find(case)(readings(records), sink.write)()
+    return {"outputs": sink.outputs, "checksum": sink.total}
+
+
+def timing(case: str, records: int, seconds: float | None) -> dict[str, Any]:
+    """What the run took. `seconds`: how long a case that repeats its input goes on."""
+    sink = Counter()
+    values = readings(records)
+    run = find(case)(values, sink.write, **({} if seconds is None else {"seconds": seconds}))
+    gc.collect()
+    gc.freeze()
+    wall_s, cpu_s = time.perf_counter(), time.process_time()
+    figures = run()
+    cpu_s, wall_s = time.process_time() - cpu_s, time.perf_counter() - wall_s
+    # A case that repeats its input has one output per record.
+    done = records if seconds is None else sink.outputs
+    return {"cpu_s": cpu_s, "wall_s": wall_s, "records": done, "outputs": sink.outputs, "peak_mb": peak_mb(), **(figures or {})}
+
+
+def peak_mb() -> float:
+    """The most memory that this process has had, in MB of 10^6 bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what", choices=("answer", "time", "input", "latency"))
+    parser.add_argument("case", nargs="?", default="")
+    parser.add_argument("--records", type=int, required=True)
+    parser.add_argument("--seconds", type=float)
+    options = parser.parse_args()
+    result: dict[str, Any]
+    if options.what == "answer":
+        result = answer(options.case, options.records)
+    elif options.what == "time":
+        result = timing(options.case, options.records, options.seconds)
+    elif options.what == "latency":
+        result = {"latency_ms": find("millstream_jobs.latency")(options.records)}
+    else:
+        values = readings(options.records)
+        gc.collect()
+        result = {"records": len(values), "peak_mb": peak_mb()}
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""What is compared with what, the figures to reach, and the tables that show them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median, quantiles
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Case:
+    """One way to do a workload.
+
+    Attributes:
+        workload: W1, W2, W3 or W6.
+        label: for the table.
+        path: `module.function` that prepares it.
+        repeats: it goes over the input again and again for a given time.
+    """
+
+    workload: str
+    label: str
+    path: str
+    repeats: bool = False
+
+    @property
+    def question(self) -> str:
+        """Cases with the same question have the same answer: W6 is W2 once more."""
+        return "W2" if self.workload == "W6" else self.workload
+
+
+@dataclass(frozen=True)
+class Target:
+    """The speed of one case as a multiple of another's.
+
+    Attributes:
+        case, against: paths of the two.
+        must, aim: multiples to reach; None where none is set.
+    """
+
+    title: str
+    case: str
+    against: str
+    must: float | None
+    aim: float | None
+
+
+CASES = (
+    Case("W1", "plain Python, inline (the limit)", "limits.w1_inline"),
+    Case("W1", "plain Python, user functions called", "limits.w1_calls"),
+    Case("W1", "Millstream", "millstream_jobs.w1"),
+    Case("W1", "Millstream map_batch", "millstream_jobs.w1_batch"),
+    Case("W1", "bytewax", "bytewax_jobs.w1"),
+    Case("W1", "bytewax flat_map_batch", "bytewax_jobs.w1_batch"),
+    Case("W2", "plain Python, inline (the limit)", "limits.w2_inline"),
+    Case("W2", "plain Python, user functions called", "limits.w2_calls"),
+    Case("W2", "Millstream reduce", "millstream_jobs.w2_reduce"),
+    Case("W2", "Millstream fold", "millstream_jobs.w2_fold"),
+    Case("W2", "Millstream process", "millstream_jobs.w2_process"),
+    Case("W2", "Millstream process, timestamps", "millstream_jobs.w2_process_timed"),
+    Case("W2", "bytewax", "bytewax_jobs.w2"),
+    Case("W3", "plain Python, inline (the limit)", "limits.w3_inline"),
+    Case("W3", "plain Python, user functions called", "limits.w3_calls"),
+    Case("W3", "Millstream", "millstream_jobs.w3"),
+    Case("W3", "bytewax", "bytewax_jobs.w3"),
+    Case("W6", "Millstream, no checkpoints", "millstream_jobs.w6_without", repeats=True),
+    Case("W6", "Millstream, one each second", "millstream_jobs.w6", repeats=True),
+    Case("W6", "bytewax, no snapshots", "bytewax_jobs.w6_without", repeats=True),
+    Case("W6", "bytewax, one each second", "bytewax_jobs.w6", repeats=True),
+)
+
+TARGETS = (
+    Target("W1 map, filter, map / loop with the same calls", "millstream_jobs.w1", "limits.w1_calls", 0.80, 0.90),
+    Target("W1 / bytewax", "millstream_jobs.w1", "bytewax_jobs.w1", 1.7, None),
+    Target("W1 map_batch / limit", "millstream_jobs.w1_batch", "limits.w1_inline", None, 0.70),
+    Target("W1 map_batch / bytewax flat_map_batch", "millstream_jobs.w1_batch", "bytewax_jobs.w1_batch", 0.9, None),
+    Target("W2 map and reduce / limit", "millstream_jobs.w2_reduce", "limits.w2_inline", 0.45, 0.53),
+    Target("W2 map and reduce / loop with the same calls", "millstream_jobs.w2_reduce", "limits.w2_calls", None, None),
+    Target("W2 map and reduce / bytewax", "millstream_jobs.w2_reduce", "bytewax_jobs.w2", 6.0, None),
+    Target("W2 fold / limit", "millstream_jobs.w2_fold", "limits.w2_inline", 0.60, 0.68),
+    Target("W2 process / limit", "millstream_jobs.w2_process", "limits.w2_inline", 0.38, 0.43),
+    Target("W2 process with timestamps / limit", "millstream_jobs.w2_process_timed", "limits.w2_inline", 0.27, 0.32),
+    Target("W3 tumbling minimum / limit", "millstream_jobs.w3", "limits.w3_inline", 0.70, 0.80),
+    Target("W3 / loop with the same calls", "millstream_jobs.w3", "limits.w3_calls", None, None),
+    Target("W3 / bytewax", "millstream_jobs.w3", "bytewax_jobs.w3", 25.0, None),
+    Target("W6 checkpoint each second / the same without", "millstream_jobs.w6", "millstream_jobs.w6_without", 0.95, 0.98),
+    Target("W6 bytewax: snapshot each second / without", "bytewax_jobs.w6", "bytewax_jobs.w6_without", None, None),
+)
+
+MEMORY_MUST_MB = 100.0
+LATENCY_MUST_MS, LATENCY_AIM_MS = 2.0, 0.5
+
+Timings = Mapping[str, Sequence[Mapping[str, float]]]
+"""Per case the results of its rounds, as measure.py prints them."""
+
+
+def ns_per_record(rounds: Iterable[Mapping[str, float]], clock: str) -> float:
+    """Median cost of one record in ns; `clock` is cpu_s or wall_s."""
+    return median(result[clock] / result["records"] for result in rounds) * 1e9
+
+
+def mark(value: float, must: float | None, aim: float | None, larger_is_better: bool = True) -> str:
+    """How a figure stands to what is asked for."""
+    sign = 1 if larger_is_better else -1
+    if must is not None and value * sign < must * sign:
+        return "BELOW" if larger_is_better else "ABOVE"
+    if aim is not None:
+        return "pass, aim reached" if value * sign >= aim * sign else "pass" if must is not None else "below aim"
+    return "pass" if must is not None else ""
+
+
+def ratios(timings: Timings) -> list[dict[str, Any]]:
+    """The targets for which both cases were measured."""
+    rows = []
+    for target in TARGETS:
+        if target.case in timings and target.against in timings:
+            of, against = timings[target.case], timings[target.against]
+            by_cpu = ns_per_record(against, "cpu_s") / ns_per_record(of, "cpu_s")
+            rows.append(
+                {
+                    "title": target.title,
+                    "cpu": by_cpu,
+                    "wall": ns_per_record(against, "wall_s") / ns_per_record(of, "wall_s"),
+                    "must": target.must,
+                    "aim": target.aim,
+                    "mark": mark(by_cpu, target.must, target.aim),
+                }
+            )
+    return rows
+
+
+def memory(timings: Timings, input_mb: float) -> list[dict[str, Any]]:
+    """Peak memory above a process that only builds the input, for everything that runs over it once."""
+    rows = []
+    for case in CASES:
+        if case.path in timings and not case.repeats:
+            above_mb = max(result["peak_mb"] for result in timings[case.path]) - input_mb
+            must = MEMORY_MUST_MB if case.path.startswith("millstream") else None
+            rows.append(
+                {"workload": case.workload, "case": case.label, "mb": above_mb, "must": must, "mark": mark(above_mb, must, None, False)}
+            )
+    return rows
+
+
+def latency(taken_ms: Sequence[float]) -> dict[str, Any]:
+    """Median and 99th percentile, and the greatest."""
+    percentiles = quantiles(taken_ms, n=100, method="inclusive")
+    p99 = percentiles[98]
+    return {
+        "records": len(taken_ms),
+        "p50_ms": percentiles[49],
+        "p99_ms": p99,
+        "max_ms": max(taken_ms),
+        "must_ms": LATENCY_MUST_MS,
+        "aim_ms": LATENCY_AIM_MS,
+        "mark": mark(p99, LATENCY_MUST_MS, LATENCY_AIM_MS, larger_is_better=False),
+    }
+
+
+def show(rows: Sequence[Sequence[str]], header: Sequence[str]) -> None:
+    """Prints a table; all columns but the first and the last are right-aligned."""
+    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+    for row in (header, ["-" * width for width in widths], *rows):
+        first, *middle, last = (cell.ljust(width) for cell, width in zip(row, widths))
+        print("  ".join([first, *(cell.strip().rjust(len(cell)) for cell in middle), last.rstrip()]))
+    print()
+
+
+def show_timings(timings: Timings) -> None:
+    """Prints what each case takes."""
+    rows = [
+        [
+            f"{case.workload} {case.label}",
+            f"{1e3 / ns_per_record(timings[case.path], 'cpu_s'):.2f}",
+            f"{ns_per_record(timings[case.path], 'cpu_s'):.0f}",
+            f"{ns_per_record(timings[case.path], 'wall_s'):.0f}",
+            f"{median(result['cpu_s'] for result in timings[case.path]):.2f}",
+            f"{median(result['wall_s'] for result in timings[case.path]):.2f}",
+            str(len(timings[case.path])),
+        ]
+        for case in CASES
+        if case.path in timings
+    ]
+    show(rows, ["case (medians)", "M records per CPU s", "CPU ns/record", "wall ns/record", "CPU s", "wall s", "rounds"])
+
+
+def show_ratios(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Prints the ratios beside what is asked for."""
+
+    def number(value: float | None) -> str:
+        return "" if value is None else f"{value:.2f}"
+
+    cells = [[row["title"], *(number(row[column]) for column in ("cpu", "wall", "must", "aim")), row["mark"]] for row in rows]
+    show(cells, ["ratio of speeds", "by CPU s", "by wall s", "must", "aim", ""])
+
+
+def show_memory(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Prints peak memory."""
+    cells = [
+        [f"{row['workload']} {row['case']}", f"{row['mb']:.0f}", "" if row["must"] is None else f"{row['must']:.0f}", row["mark"]]
+        for row in rows
+    ]
+    show(cells, ["peak memory above the input, MB", "worst round", "must", ""])
+
+
+def show_latency(figures: Mapping[str, Any]) -> None:
+    """Prints the latency of lone records."""
+    cells = [*(f"{figures[name]:.2f}" for name in ("p50_ms", "p99_ms", "max_ms", "must_ms", "aim_ms")), figures["mark"]]
+    show([[f"{figures['records']} records on a quiet stream", *cells]], ["source to sink, ms", "p50", "p99", "max", "must p99", "aim", ""])

@@ -1,0 +1,31 @@
+"""Keeps the benchmark's jobs alive: on a small input every way to do a workload gives the same answer."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+BENCHMARKS = Path(__file__).parents[1]
+
+
+def test_all_cases_of_a_workload_have_equal_answers() -> None:
+    command = [sys.executable, str(BENCHMARKS / "run.py"), "--check-only", "--records", "20000"]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+    for case in (
+        "limits.w1_inline",
+        "millstream_jobs.w1_batch",
+        "millstream_jobs.w2_process_timed",
+        "millstream_jobs.w3",
+        "millstream_jobs.w6",
+    ):
+        assert case in checked.stdout
+
+
+def test_lone_records_all_arrive() -> None:
+    command = [sys.executable, str(BENCHMARKS / "measure.py"), "latency", "--records", "20"]
+    measured = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert measured.returncode == 0, measured.stderr
+    assert len(json.loads(measured.stdout)["latency_ms"]) == 20

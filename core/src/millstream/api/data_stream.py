@@ -1,0 +1,295 @@
+"""A stream of records."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+from millstream.api.functions import as_filter, as_flat_map, as_map, function_name
+from millstream.api.side_output import OutputTag
+from millstream.contracts.functions import KeySelector, ProcessFunction
+from millstream.contracts.on_error import DEAD_LETTER_TAG, DeadLetter, OnError, check_on_error
+from millstream.contracts.sink import BaseSink
+from millstream.errors import InvalidArgument
+from millstream.graph.stream_graph import FORWARD, Partitioning, StreamEdge, StreamNode
+from millstream.runtime.operators.process import ProcessSpec
+from millstream.runtime.operators.sink import SinkSpec
+from millstream.runtime.operators.stateless import FilterOperator, FlatMapOperator, FunctionSpec, MapBatchSpec, MapOperator, PassSpec
+from millstream.runtime.operators.timestamps import TimestampsSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from millstream.api.collected import CollectedRows
+    from millstream.api.environment import StreamExecutionEnvironment
+    from millstream.api.keyed_stream import KeyedStream
+    from millstream.contracts.functions import FilterFunction, FlatMapFunction, MapFunction
+    from millstream.contracts.sink import AnySink
+    from millstream.contracts.watermarks import WatermarkStrategy
+
+T = TypeVar("T")
+O = TypeVar("O")  # noqa: E741 - output
+K = TypeVar("K")
+
+
+class DataStream(Generic[T]):
+    """Records of type T that some operator emits. Transformations give new streams; nothing runs before `execute`.
+
+    Every transformation takes `name=` (for people) and `uid=` (names its state in checkpoints).
+    """
+
+    def __init__(
+        self, environment: StreamExecutionEnvironment, node: StreamNode, partitioning: Partitioning = FORWARD, tag: str | None = None
+    ) -> None:
+        self.environment = environment
+        self.node = node
+        self._partitioning = partitioning
+        self._tag = tag
+
+    # --- building blocks
+
+    def _edge(self) -> StreamEdge:
+        return StreamEdge(self.node.node_id, self._partitioning, self._tag)
+
+    def _add(self, name: str | None, default_name: str, spec: Any, uid: str | None, on_error: OnError = "fail") -> StreamNode:
+        node = self.environment.graph.add(name or default_name, spec, [self._edge()], uid=uid)
+        self._connect_dead_letters(node, on_error)
+        return node
+
+    def _connect_dead_letters(self, node: StreamNode, on_error: OnError) -> None:
+        if isinstance(on_error, DeadLetter):
+            uid = on_error.uid or (f"{node.uid}/dead-letter" if node.uid else None)
+            DataStream[Any](self.environment, node, tag=DEAD_LETTER_TAG).sink_to(on_error.sink, name=f"dead letters of {node.name}", uid=uid)
+
+    def _stream(self, node: StreamNode) -> DataStream[Any]:
+        return DataStream(self.environment, node)
+
+    def _repartitioned(self, partitioning: Partitioning) -> DataStream[T]:
+        return DataStream(self.environment, self.node, partitioning, self._tag)
+
+    # --- properties of the operator
+
+    def name(self, name: str) -> Self:
+        """Names the operator, for people."""
+        self.node.name = name
+        return self
+
+    def uid(self, uid: str) -> Self:
+        """Names the operator in checkpoints."""
+        self.node.uid = uid
+        return self
+
+    def set_parallelism(self, parallelism: int) -> Self:
+        """Number of subtasks of the operator, >= 1."""
+        if not isinstance(parallelism, int) or parallelism < 1:
+            raise InvalidArgument(what="parallelism", value=repr(parallelism), allowed="an int, 1 or more")
+        if self.node.source is not None and self.node.parallelism == 1 and parallelism != 1 and not self.node.parallel_source:
+            raise InvalidArgument(what=f"parallelism of source {self.node.name!r}", value=str(parallelism), allowed="1: this source cannot be split")
+        self.node.parallelism = parallelism
+        return self
+
+    def set_max_parallelism(self, max_parallelism: int) -> Self:
+        """Number of key groups of the operator; fixed once the job has taken its first checkpoint."""
+        if not isinstance(max_parallelism, int) or not 1 <= max_parallelism <= 32768:
+            raise InvalidArgument(what="max_parallelism", value=repr(max_parallelism), allowed="an int from 1 to 32768")
+        self.node.max_parallelism = max_parallelism
+        return self
+
+    def disable_chaining(self) -> Self:
+        """Runs the operator in a task of its own."""
+        self.node.chaining = "never"
+        return self
+
+    def start_new_chain(self) -> Self:
+        """Begins a new task with the operator."""
+        self.node.chaining = "head"
+        return self
+
+    # --- transformations
+
+    def map(
+        self,
+        function: Callable[[T], O] | MapFunction[T, O],
+        *,
+        output_type: type[O] | Any = None,
+        name: str | None = None,
+        uid: str | None = None,
+        on_error: OnError = "fail",
+    ) -> DataStream[O]:
+        """Replaces each record by what the function gives for it; None is a record too. Timestamps stay."""
+        owner, method = as_map(function)
+        spec = FunctionSpec(MapOperator, owner, method, check_on_error(on_error))
+        return self._stream(self._add(name, function_name("map", function), spec, uid, on_error))
+
+    def flat_map(
+        self,
+        function: Callable[[T], Iterable[O]] | FlatMapFunction[T, O],
+        *,
+        output_type: type[O] | Any = None,
+        name: str | None = None,
+        uid: str | None = None,
+        on_error: OnError = "fail",
+    ) -> DataStream[O]:
+        """Replaces each record by all that the function gives for it; None gives nothing. Timestamps are inherited."""
+        owner, method = as_flat_map(function)
+        spec = FunctionSpec(FlatMapOperator, owner, method, check_on_error(on_error))
+        return self._stream(self._add(name, function_name("flat_map", function), spec, uid, on_error))
+
+    def filter(
+        self,
+        function: Callable[[T], object] | FilterFunction[T],
+        *,
+        name: str | None = None,
+        uid: str | None = None,
+        on_error: OnError = "fail",
+    ) -> DataStream[T]:
+        """Keeps the records for which the function gives something true."""
+        owner, method = as_filter(function)
+        spec = FunctionSpec(FilterOperator, owner, method, check_on_error(on_error))
+        return self._stream(self._add(name, function_name("filter", function), spec, uid, on_error))
+
+    def map_batch(
+        self,
+        function: Callable[[list[T]], Iterable[O]],
+        *,
+        output_type: type[O] | Any = None,
+        name: str | None = None,
+        uid: str | None = None,
+    ) -> DataStream[O]:
+        """Gives the function a list of consecutive records; it returns as many results, in the same order. The fastest way to map.
+
+        How records are cut into lists is not part of the contract.
+        """
+        return self._stream(self._add(name, function_name("map_batch", function), MapBatchSpec(function), uid))
+
+    def process(
+        self,
+        function: ProcessFunction[T, O],
+        *,
+        output_type: type[O] | Any = None,
+        name: str | None = None,
+        uid: str | None = None,
+        on_error: OnError = "fail",
+    ) -> DataStream[O]:
+        """Calls a process function for each record: timestamps and side outputs, no keyed state, no timers."""
+        if not isinstance(function, ProcessFunction):
+            raise InvalidArgument(
+                what="the function of process", value=repr(function), allowed="a ProcessFunction, or key_by(...) first for a KeyedProcessFunction"
+            )
+        spec = ProcessSpec(function, check_on_error(on_error))
+        return self._stream(self._add(name, function_name("process", function), spec, uid, on_error))
+
+    def assign_timestamps_and_watermarks(self, strategy: WatermarkStrategy[T], *, name: str | None = None) -> DataStream[T]:
+        """Stamps records with event time and makes watermarks; those from before end here."""
+        return self._stream(self._add(name, "timestamps", TimestampsSpec(strategy), None))
+
+    def key_by(self, selector: Callable[[T], K] | KeySelector[T, K], *, key_type: type[K] | Any = None) -> KeyedStream[K, T]:
+        """Groups records by key: all of one key go to one subtask, and what follows has state per key.
+
+        Args:
+            selector: gives the key of a record; pure. Keys are str, int, bytes, bool, date, datetime, UUID, Enum, or tuples, NamedTuples and
+                frozen dataclasses of those.
+            key_type: declared type of the keys; makes their stored form typed.
+        """
+        from millstream.api.keyed_stream import KeyedStream  # noqa: PLC0415 - the two classes refer to each other
+
+        function = selector.get_key if isinstance(selector, KeySelector) else selector
+        if not callable(function):
+            raise InvalidArgument(what="the key selector", value=repr(selector), allowed="a function of the record, or a KeySelector")
+        return KeyedStream(self, function, key_type)
+
+    def union(self, *others: DataStream[T]) -> DataStream[T]:
+        """All records of several streams, each in its own order. A stream given twice comes twice."""
+        node = self.environment.graph.add("union", PassSpec(), [stream._edge() for stream in (self, *others)])
+        return self._stream(node)
+
+    def get_side_output(self, tag: OutputTag[O]) -> DataStream[O]:
+        """The records that the operator emitted to the tag."""
+        known = self.environment.graph.tags.setdefault(tag.tag_id, tag.output_type)
+        if known != tag.output_type:
+            raise InvalidArgument(
+                what=f"the type of side output {tag.tag_id!r}", value=repr(tag.output_type), allowed=f"{known!r}, as it was used before, or another id"
+            )
+        return DataStream(self.environment, self.node, tag=tag.tag_id)
+
+    # --- partitioning
+
+    def rebalance(self) -> DataStream[T]:
+        """Deals records out to all subtasks of the next operator in turn."""
+        return self._repartitioned(Partitioning("rebalance"))
+
+    def rescale(self) -> DataStream[T]:
+        """Deals records out to a few neighbouring subtasks in turn."""
+        return self._repartitioned(Partitioning("rescale"))
+
+    def broadcast(self) -> DataStream[T]:
+        """Sends every record to every subtask."""
+        return self._repartitioned(Partitioning("broadcast"))
+
+    def forward(self) -> DataStream[T]:
+        """Keeps records in their subtask; an error when the next operator has another parallelism."""
+        return self._repartitioned(Partitioning("forward", strict=True))
+
+    def global_(self) -> DataStream[T]:
+        """Sends all records to the first subtask."""
+        return self._repartitioned(Partitioning("global"))
+
+    def shuffle(self) -> DataStream[T]:
+        """Sends each record to a subtask drawn at random."""
+        return self._repartitioned(Partitioning("shuffle"))
+
+    def partition_custom(self, partitioner: Callable[[K, int], int], key: Callable[[T], K]) -> DataStream[T]:
+        """Sends each record to the subtask that `partitioner(key, subtasks)` names."""
+        return self._repartitioned(Partitioning("custom", selector=partitioner, key=key))
+
+    # --- ends
+
+    def sink_to(self, sink: BaseSink[T], *, name: str | None = None, uid: str | None = None) -> DataStreamSink:
+        """Writes the records to a sink."""
+        return self._sink(sink.resolve(), name or function_name("sink", sink), uid, keeps_state=True)
+
+    def print(self, label: str = "") -> DataStreamSink:
+        """Prints each record on standard output, behind `label` and, with several subtasks, the subtask's number."""
+        from millstream.api.sinks import PrintSink  # noqa: PLC0415 - sinks are loaded by jobs that use them
+
+        return self._sink(PrintSink(label), "print", None, keeps_state=False)
+
+    def _sink(self, sink: AnySink, name: str, uid: str | None, *, keeps_state: bool) -> DataStreamSink:
+        node = self.environment.graph.add(name, SinkSpec(sink, keeps_state), [self._edge()], uid=uid, sink=sink)
+        return DataStreamSink(node)
+
+    def execute_and_collect(self, job_name: str | None = None) -> CollectedRows[T]:
+        """Runs the job and gives the records of this stream as they come. Close it, or use it in a `with` block."""
+        from millstream.api.collected import CollectedRows  # noqa: PLC0415 - as above
+
+        return CollectedRows.start(self, job_name)
+
+
+class DataStreamSink:
+    """The end of a stream."""
+
+    def __init__(self, node: StreamNode) -> None:
+        self.node = node
+
+    def name(self, name: str) -> Self:
+        """Names the sink, for people."""
+        self.node.name = name
+        return self
+
+    def uid(self, uid: str) -> Self:
+        """Names the sink in checkpoints, and in the lanes of its target."""
+        self.node.uid = uid
+        return self
+
+    def set_parallelism(self, parallelism: int) -> Self:
+        """Number of writers, >= 1."""
+        if not isinstance(parallelism, int) or parallelism < 1:
+            raise InvalidArgument(what="parallelism", value=repr(parallelism), allowed="an int, 1 or more")
+        self.node.parallelism = parallelism
+        return self
+
+    def disable_chaining(self) -> Self:
+        """Runs the sink in a task of its own."""
+        self.node.chaining = "never"
+        return self
+
+

@@ -1,0 +1,155 @@
+"""Running a job to its end on this thread: signals, progress, the garbage collector, the result."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from millstream.errors import JobFailedError
+from millstream.runtime.job_status import JobStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+    from millstream.config import Settings
+    from millstream.runtime.job_status import JobExecutionResult
+    from millstream.runtime.launch import LocalJob
+
+
+class Observer(Protocol):
+    """Watches a job from its own thread."""
+
+    interval_s: float
+
+    def started(self, job: LocalJob, settings: Settings) -> None:
+        """The job is deployed."""
+
+    def progress(self, job: LocalJob) -> None:
+        """Called about every `interval_s`."""
+
+    def ended(self, job: LocalJob) -> None:
+        """The job is over, however."""
+
+
+class Execution:
+    """One run of a job.
+
+    Attributes:
+        observer: who watches every execution of this process; the command line sets it.
+    """
+
+    observer: ClassVar[Observer | None] = None
+
+    def __init__(self, job: LocalJob, settings: Settings) -> None:
+        self.job = job
+        self._settings = settings
+        self._signals = 0
+
+    def run(self) -> JobExecutionResult:
+        """Runs the job until it is over.
+
+        Raises:
+            JobFailedError: it failed. The cause is the exception's `__cause__`.
+            KeyboardInterrupt: it was interrupted twice.
+        """
+        observer, job = Execution.observer, self.job
+        try:
+            with self._handled_signals(), self._tuned_collector():
+                job.start()
+                if observer is None:
+                    job.run(self._interrupted)
+                else:
+                    observer.started(job, self._settings)
+                    job.run(self._watched(observer))
+        finally:
+            job.close()
+            if observer is not None:
+                observer.ended(job)
+        if self._signals > 1:
+            raise KeyboardInterrupt
+        self.raise_failure()
+        return job.result()
+
+    def raise_failure(self) -> None:
+        """Raises JobFailedError if the job failed."""
+        manager = self.job.job_manager
+        if manager is not None and manager.status is JobStatus.FAILED:
+            raise JobFailedError(
+                job_name=self.job.job_name, cause=str(manager.error), restarts=manager.restarts, last_checkpoint=manager.last_checkpoint()
+            ) from manager.error
+
+    def stop(self) -> None:
+        """Asks for the end with one more checkpoint. Safe from any thread."""
+        manager = self.job.job_manager
+        if manager is not None:
+            manager.post(manager.stop)
+
+    def cancel(self) -> None:
+        """Asks for the end now. Safe from any thread."""
+        manager = self.job.job_manager
+        if manager is not None:
+            manager.post(manager.cancel)
+
+    # --- signals
+
+    def _interrupted(self) -> bool:
+        return self._signals > 1
+
+    @contextmanager
+    def _handled_signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._signals += 1
+        if self._signals == 1:
+            self.stop()
+        else:
+            self.job.wakeup.set()
+
+    # --- progress
+
+    def _watched(self, observer: Observer) -> Callable[[], bool]:
+        clock = self.job.ports.clock
+        due_s = clock.monotonic_s()
+        manager = self.job.job_manager
+
+        def look() -> bool:
+            nonlocal due_s
+            now_s = clock.monotonic_s()
+            if now_s >= due_s:
+                due_s = now_s + observer.interval_s
+                observer.progress(self.job)
+                if manager is not None:
+                    manager.wake_at(due_s)
+            return self._interrupted()
+
+        return look
+
+    # --- memory
+
+    @contextmanager
+    def _tuned_collector(self) -> Iterator[None]:
+        """Long-lived state makes the cyclic collector the largest cost of a job, and it finds nothing there."""
+        if not self._settings.execution.gc_freeze:
+            yield
+            return
+        thresholds = gc.get_threshold()
+        gc.freeze()
+        gc.set_threshold(50_000, 50, 1_000)
+        try:
+            yield
+        finally:
+            gc.set_threshold(*thresholds)
+            gc.unfreeze()

@@ -1,0 +1,148 @@
+"""A stream whose records are grouped by key."""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from millstream.api.data_stream import DataStream
+from millstream.api.fields import FieldChoice, FieldReduce
+from millstream.api.functions import as_reduce, check_aggregate, function_name
+from millstream.contracts.functions import KeyedProcessFunction
+from millstream.contracts.on_error import OnError, check_on_error
+from millstream.errors import InvalidArgument
+from millstream.graph.stream_graph import Partitioning, StreamEdge, StreamNode
+from millstream.runtime.operators.keyed import AggregateSpec, FoldSpec, KeyedBy, ReduceSpec
+from millstream.runtime.operators.process import KeyedProcessSpec
+from millstream.windowing.assigners import TumblingEventTimeWindows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from millstream.api.windowed_stream import WindowedStream
+    from millstream.contracts.functions import AggregateFunction, ReduceFunction
+
+K = TypeVar("K")
+T = TypeVar("T")
+A = TypeVar("A")
+O = TypeVar("O")  # noqa: E741 - output
+
+
+class KeyedStream(Generic[K, T]):
+    """Records of type T grouped by keys of type K. The rolling operations emit one result per record."""
+
+    def __init__(self, stream: DataStream[T], selector: Callable[[T], K], key_type: Any) -> None:
+        self.environment = stream.environment
+        self._stream = stream
+        self._keyed_by = KeyedBy(selector, key_type)
+
+    @property
+    def keyed_by(self) -> KeyedBy:
+        """How the stream is keyed."""
+        return self._keyed_by
+
+    def add_keyed(self, name: str, spec: Any, uid: str | None, on_error: OnError = "fail") -> StreamNode:
+        """Adds an operator behind the exchange by key."""
+        before = self._stream
+        edge = StreamEdge(before.node.node_id, Partitioning("hash", selector=self._keyed_by.selector), before._tag)
+        node = self.environment.graph.add(name, spec, [edge], uid=uid)
+        before._connect_dead_letters(node, on_error)
+        return node
+
+    def _result(self, name: str, spec: Any, uid: str | None, on_error: OnError = "fail") -> DataStream[Any]:
+        return DataStream(self.environment, self.add_keyed(name, spec, uid, on_error))
+
+    def reduce(
+        self,
+        function: Callable[[T, T], T] | ReduceFunction[T],
+        *,
+        output_type: type[T] | Any = None,
+        name: str | None = None,
+        uid: str | None = None,
+        on_error: OnError = "fail",
+    ) -> DataStream[T]:
+        """Combines each record with the key's last result; the key's first record comes out unchanged.
+
+        Args:
+            output_type: declared type of the records: makes the state typed.
+        """
+        owner, method = as_reduce(function)
+        spec = ReduceSpec(self._keyed_by, owner, method, output_type, check_on_error(on_error))
+        return self._result(name or function_name("reduce", function), spec, uid, on_error)
+
+    def fold(
+        self,
+        initial: A,
+        function: Callable[[A, T], A],
+        *,
+        output_type: type[A] | Any = None,
+        name: str | None = None,
+        uid: str | None = None,
+        on_error: OnError = "fail",
+    ) -> DataStream[A]:
+        """Folds records into an accumulator per key, which starts as a copy of `initial`, and emits it after each record."""
+        if not callable(function):
+            raise InvalidArgument(what="the function of fold", value=repr(function), allowed="a callable (accumulator, record) -> accumulator")
+        spec = FoldSpec(self._keyed_by, initial, function, output_type, check_on_error(on_error))
+        return self._result(name or function_name("fold", function), spec, uid, on_error)
+
+    def aggregate(
+        self,
+        aggregate: AggregateFunction[T, A, O],
+        *,
+        accumulator_type: type[A] | Any = None,
+        name: str | None = None,
+        uid: str | None = None,
+        on_error: OnError = "fail",
+    ) -> DataStream[O]:
+        """Adds records to an accumulator per key and emits its result after each record."""
+        spec = AggregateSpec(self._keyed_by, check_aggregate(aggregate), accumulator_type, check_on_error(on_error))
+        return self._result(name or function_name("aggregate", aggregate), spec, uid, on_error)
+
+    def _rolling(self, kind: str, function: ReduceFunction[Any], name: str | None, uid: str | None) -> DataStream[T]:
+        return self._result(name or kind, ReduceSpec(self._keyed_by, function, "reduce"), uid)
+
+    def sum(self, field: int | str | None = None, *, name: str | None = None, uid: str | None = None) -> DataStream[T]:
+        """The key's first record with the running total in the field (position, dict key or attribute; None: the record is a number)."""
+        return self._rolling("sum", FieldReduce(field, operator.add), name, uid)
+
+    def min(self, field: int | str | None = None, *, name: str | None = None, uid: str | None = None) -> DataStream[T]:
+        """The key's first record with the least value so far in the field."""
+        return self._rolling("min", FieldReduce(field, min), name, uid)
+
+    def max(self, field: int | str | None = None, *, name: str | None = None, uid: str | None = None) -> DataStream[T]:
+        """The key's first record with the greatest value so far in the field."""
+        return self._rolling("max", FieldReduce(field, max), name, uid)
+
+    def min_by(self, field: int | str | None = None, *, name: str | None = None, uid: str | None = None) -> DataStream[T]:
+        """The whole record with the least value in the field; the earliest of equals."""
+        return self._rolling("min_by", FieldChoice(field, operator.lt), name, uid)
+
+    def max_by(self, field: int | str | None = None, *, name: str | None = None, uid: str | None = None) -> DataStream[T]:
+        """The whole record with the greatest value in the field; the earliest of equals."""
+        return self._rolling("max_by", FieldChoice(field, operator.gt), name, uid)
+
+    def process(
+        self,
+        function: KeyedProcessFunction[K, T, O],
+        *,
+        output_type: type[O] | Any = None,
+        name: str | None = None,
+        uid: str | None = None,
+        on_error: OnError = "fail",
+    ) -> DataStream[O]:
+        """Calls a process function for each record and timer, with state and timers of the record's key."""
+        if not isinstance(function, KeyedProcessFunction):
+            raise InvalidArgument(what="the function of process on a keyed stream", value=repr(function), allowed="a KeyedProcessFunction object")
+        spec = KeyedProcessSpec(self._keyed_by, function, check_on_error(on_error))
+        return self._result(name or function_name("process", function), spec, uid, on_error)
+
+    def window(self, assigner: TumblingEventTimeWindows) -> WindowedStream[K, T]:
+        """Groups the records of each key into windows."""
+        from millstream.api.windowed_stream import WindowedStream  # noqa: PLC0415 - the two classes refer to each other
+
+        if not isinstance(assigner, TumblingEventTimeWindows):
+            raise InvalidArgument(
+                what="the window assigner", value=repr(assigner), allowed="TumblingEventTimeWindows.of(...), the one this release has"
+            )
+        return WindowedStream(self, assigner)

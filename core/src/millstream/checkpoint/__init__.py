@@ -1,0 +1,1 @@
+"""Checkpoints: barriers aligned, state made durable, tasks told, and the way back."""

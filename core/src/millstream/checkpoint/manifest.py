@@ -1,0 +1,207 @@
+"""The manifest of a checkpoint: what it holds, in which files, with a length and a checksum for every file.
+
+On disk: one line `millstream-checkpoint <format> <sha256 of the rest>`, then JSON. Published last, so that a checkpoint with a manifest
+is a whole one. Anything that does not verify is refused, never read as empty.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final, Literal
+
+import msgspec
+
+from millstream.errors import DamagedCheckpoint, UnknownCheckpointFormat
+from millstream.state.keyed import StateDescription
+
+FORMAT: Final = 1
+_MAGIC: Final = b"millstream-checkpoint"
+
+
+class BlobRef(msgspec.Struct, frozen=True):
+    """A piece of a task's state file.
+
+    Attributes:
+        offset: of the first byte.
+        length: in bytes.
+    """
+
+    offset: int
+    length: int
+
+
+class ChunkRef(msgspec.Struct, frozen=True):
+    """Where a chunk of a keyed table is."""
+
+    table: str
+    key_group: int
+    entries: int
+    blob: BlobRef
+
+
+class OperatorListRef(msgspec.Struct, frozen=True):
+    """Items of an operator list state.
+
+    Attributes:
+        mode: how the items are dealt out when the parallelism changes.
+        items: in order.
+        lanes: the lane of each item, for mode `lane`.
+    """
+
+    mode: Literal["split", "lane"]
+    items: list[BlobRef]
+    lanes: list[int] = []
+
+
+class OperatorState(msgspec.Struct, frozen=True):
+    """State of one operator in one subtask.
+
+    Attributes:
+        uid: the operator.
+        watermark: its event time, ms; None before the first watermark.
+        tables: what its keyed tables were written as.
+        chunks: their contents.
+        lists: its operator list states.
+    """
+
+    uid: str
+    watermark: int | None = None
+    tables: dict[str, StateDescription] = {}
+    chunks: list[ChunkRef] = []
+    lists: dict[str, OperatorListRef] = {}
+
+
+class FileRef(msgspec.Struct, frozen=True):
+    """A file of the checkpoint."""
+
+    name: str
+    length: int
+    sha256: str
+
+
+class TaskState(msgspec.Struct, frozen=True):
+    """State of one subtask: one file, shared by the operators of the chain. No file when there is nothing to keep."""
+
+    vertex: int
+    subtask: int
+    operators: list[OperatorState]
+    file: FileRef | None = None
+
+
+class OperatorInfo(msgspec.Struct, frozen=True):
+    """An operator that has a place in the checkpoint."""
+
+    uid: str
+    name: str
+    parallelism: int
+    max_parallelism: int
+    keeps_state: bool
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """A checkpoint.
+
+    Attributes:
+        job_name: the job it belongs to.
+        run_id: the run it belongs to; a restore keeps it.
+        checkpoint_id: strictly increasing over the life of the job's name.
+        kind: `checkpoint`, `final` (the input had ended) or `savepoint`.
+        triggered_ms: wall clock at the trigger.
+        completed_ms: wall clock when all state was stored.
+        attempt: highest attempt number used so far.
+        millstream: version that wrote it.
+        python: version that wrote it.
+        operators: everything that may have state.
+        tasks: state of the subtasks.
+        enumerators: state of the split enumerators by source uid.
+    """
+
+    job_name: str
+    run_id: str
+    checkpoint_id: int
+    kind: Literal["checkpoint", "final", "savepoint"]
+    triggered_ms: int
+    completed_ms: int
+    attempt: int
+    millstream: str
+    python: str
+    operators: list[OperatorInfo]
+    tasks: list[TaskState]
+    enumerators: dict[str, bytes] = {}
+
+    @property
+    def state_bytes(self) -> int:
+        """Length of all state files."""
+        return sum(task.file.length for task in self.tasks if task.file)
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """The manifest as bytes with format number and checksum."""
+    body = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
+    return b"%s %d %s\n%s" % (_MAGIC, FORMAT, hashlib.sha256(body).hexdigest().encode(), body)
+
+
+def decode_manifest(data: bytes, where: str) -> Manifest:
+    """The manifest.
+
+    Args:
+        data: as `encode_manifest` made it.
+        where: what to call it in errors.
+
+    Raises:
+        DamagedCheckpoint: it is not, or no longer, a manifest.
+        UnknownCheckpointFormat: a later release wrote it.
+    """
+    head, newline, body = data.partition(b"\n")
+    words = head.split(b" ")
+    if not newline or len(words) != 3 or words[0] != _MAGIC or not words[1].isdigit():
+        raise DamagedCheckpoint(where=where, what="its manifest does not begin as one")
+    if int(words[1]) != FORMAT:
+        raise UnknownCheckpointFormat(where=where, found=int(words[1]), known=FORMAT)
+    if hashlib.sha256(body).hexdigest().encode() != words[2]:
+        raise DamagedCheckpoint(where=where, what="its manifest does not match its own checksum")
+    try:
+        return msgspec.json.decode(body, type=Manifest)
+    except msgspec.MsgspecError as error:
+        raise DamagedCheckpoint(where=where, what=f"its manifest cannot be read ({error})") from error
+
+
+class StateFileWriter:
+    """Lays the blobs of one task out in one file."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self._offset = 0
+        self._sha256 = hashlib.sha256()
+
+    def add(self, blob: bytes) -> BlobRef:
+        """Appends a blob."""
+        ref = BlobRef(self._offset, len(blob))
+        self.parts.append(blob)
+        self._offset += len(blob)
+        self._sha256.update(blob)
+        return ref
+
+    def file_ref(self, name: str) -> FileRef | None:
+        """The finished file; None when it is empty."""
+        return FileRef(name, self._offset, self._sha256.hexdigest()) if self.parts else None
+
+
+def verify_file(ref: FileRef, data: bytes, where: str) -> None:
+    """Raises DamagedCheckpoint unless the bytes are the ones the manifest promises."""
+    if len(data) != ref.length:
+        raise DamagedCheckpoint(where=where, what=f"file {ref.name} has {len(data)} bytes instead of {ref.length}")
+    if hashlib.sha256(data).hexdigest() != ref.sha256:
+        raise DamagedCheckpoint(where=where, what=f"file {ref.name} does not match its checksum")
+
+
+def blob(data: bytes, ref: BlobRef, where: str) -> bytes:
+    """One blob of a verified file."""
+    if ref.offset < 0 or ref.length < 0 or ref.offset + ref.length > len(data):
+        raise DamagedCheckpoint(where=where, what=f"a reference points beyond the end of a state file ({ref.offset}+{ref.length})")
+    return data[ref.offset : ref.offset + ref.length]
+
+
+def plain(manifest: Manifest) -> Any:
+    """The manifest as plain data, for tools that print it."""
+    return msgspec.to_builtins(manifest)

@@ -1,0 +1,158 @@
+"""Which piece of a checkpoint goes to which subtask.
+
+Only references are dealt out here; each subtask reads and verifies the files it was given pieces of. Keyed state goes by key group,
+operator lists by their mode, and event time restarts at the minimum over the key-group ranges a subtask takes over.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from millstream.checkpoint.manifest import BlobRef, ChunkRef, FileRef, Manifest, OperatorState
+from millstream.contracts.key_groups import key_group_range
+from millstream.errors import RestoreMismatch
+from millstream.state.keyed import StateDescription
+from millstream.state.operator import split_list_state
+
+if TYPE_CHECKING:
+    from millstream.graph.job_graph import ChainedOperator, JobGraph
+
+
+class FileBlob(msgspec.Struct, frozen=True):
+    """A blob and the file that holds it."""
+
+    file: FileRef
+    blob: BlobRef
+
+
+class FileChunk(msgspec.Struct, frozen=True):
+    """A chunk of a keyed table and the file that holds it."""
+
+    file: FileRef
+    chunk: ChunkRef
+
+
+class LaneBlob(msgspec.Struct, frozen=True):
+    """An item of a lane list."""
+
+    lane: int
+    item: FileBlob
+
+
+class KeyedPart(msgspec.Struct, frozen=True):
+    """The part of one former subtask's keyed state that a subtask takes over."""
+
+    tables: dict[str, StateDescription]
+    chunks: list[FileChunk]
+
+
+class OperatorRestore(msgspec.Struct, frozen=True):
+    """What one subtask of one operator takes over.
+
+    Attributes:
+        watermark: event time to start from; None for the beginning.
+        keyed: keyed state, by former subtask.
+        lists: items per list state.
+        lanes: items per lane list.
+        lane_count: lanes used so far, over all former subtasks.
+    """
+
+    watermark: int | None = None
+    keyed: list[KeyedPart] = []
+    lists: dict[str, list[FileBlob]] = {}
+    lanes: dict[str, list[LaneBlob]] = {}
+    lane_count: int = 0
+
+
+class RestorePlan:
+    """Deals a checkpoint out over a job.
+
+    Args:
+        manifest: the checkpoint.
+        job: the job to be started from it.
+        where: what to call the checkpoint in errors.
+
+    Raises:
+        RestoreMismatch: it is another job's, or holds state that no operator of this job would take.
+    """
+
+    def __init__(self, manifest: Manifest, job: JobGraph, where: str) -> None:
+        self.manifest = manifest
+        self._job = job
+        self._where = where
+        self._parts: dict[str, dict[int, tuple[FileRef | None, OperatorState]]] = {}
+        for task in manifest.tasks:
+            for state in task.operators:
+                self._parts.setdefault(state.uid, {})[task.subtask] = (task.file, state)
+        self._check()
+
+    def _mismatch(self, what: str, fix: str) -> RestoreMismatch:
+        return RestoreMismatch(where=self._where, job_name=self._job.job_name, what=what, fix=fix)
+
+    def _check(self) -> None:
+        if self.manifest.job_name != self._job.job_name:
+            raise self._mismatch(f"it belongs to job {self.manifest.job_name!r}", "Give the job that name, or resume from its own checkpoint.")
+        wanted = {operator.uid: (operator, vertex.parallelism) for vertex, operator in self._job.operators()}
+        for info in self.manifest.operators:
+            if not info.keeps_state:
+                continue
+            found = wanted.get(info.uid)
+            if found is None:
+                raise self._mismatch(
+                    f"it holds state of operator {info.name!r} (uid {info.uid!r}), which the job no longer has",
+                    f"Give an operator uid={info.uid!r}, or start afresh with --resume never.",
+                )
+            if found[0].max_parallelism != info.max_parallelism:
+                raise self._mismatch(
+                    f"operator {info.name!r} (uid {info.uid!r}) was saved with max_parallelism {info.max_parallelism} and the job now asks for "
+                    f"{found[0].max_parallelism}. A key would be looked up in the wrong group",
+                    f"Set max_parallelism={info.max_parallelism}, or start afresh with --resume never.",
+                )
+
+    def for_operator(self, operator: ChainedOperator, subtask: int, parallelism: int) -> OperatorRestore:
+        """What one subtask takes over."""
+        parts = self._parts.get(operator.uid)
+        if not parts:
+            return OperatorRestore()
+        groups = key_group_range(subtask, parallelism, operator.max_parallelism)
+        old_parallelism = max(parts) + 1
+        keyed: list[KeyedPart] = []
+        watermarks: list[int | None] = []
+        for index, (file, state) in sorted(parts.items()):
+            former = key_group_range(index, old_parallelism, operator.max_parallelism)
+            if former.start < groups.stop and groups.start < former.stop:
+                watermarks.append(state.watermark)
+                chunks = [FileChunk(file, chunk) for chunk in state.chunks if chunk.key_group in groups] if file is not None else []
+                keyed.append(KeyedPart(state.tables, chunks))
+        known = [w for w in watermarks if w is not None]
+        return OperatorRestore(
+            watermark=min(known) if known and len(known) == len(watermarks) else None,
+            keyed=keyed,
+            lists=self._lists(parts, subtask, parallelism, old_parallelism),
+            lanes=self._lanes(parts, subtask, parallelism),
+            lane_count=old_parallelism,
+        )
+
+    def _lists(
+        self, parts: dict[int, tuple[FileRef | None, OperatorState]], subtask: int, parallelism: int, old_parallelism: int
+    ) -> dict[str, list[FileBlob]]:
+        names = sorted({name for _, state in parts.values() for name, ref in state.lists.items() if ref.mode == "split"})
+        result = {}
+        for number, name in enumerate(names):
+            per_subtask: list[list[FileBlob]] = [[] for _ in range(old_parallelism)]
+            for index, (file, state) in parts.items():
+                if name in state.lists and file is not None:
+                    per_subtask[index] = [FileBlob(file, item) for item in state.lists[name].items]
+            result[name] = split_list_state(per_subtask, parallelism, number)[subtask]
+        return result
+
+    def _lanes(self, parts: dict[int, tuple[FileRef | None, OperatorState]], subtask: int, parallelism: int) -> dict[str, list[LaneBlob]]:
+        result: dict[str, list[LaneBlob]] = {}
+        for file, state in parts.values():
+            for name, ref in state.lists.items():
+                if ref.mode == "lane" and file is not None:
+                    mine = [LaneBlob(lane, FileBlob(file, item)) for lane, item in zip(ref.lanes, ref.items, strict=True) if lane % parallelism == subtask]
+                    result.setdefault(name, []).extend(mine)
+        return result

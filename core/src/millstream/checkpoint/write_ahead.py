@@ -1,0 +1,168 @@
+"""The engine's half of write-ahead sinks: the log of each lane, sealed at barriers, replayed behind the target's marker.
+
+Records are encoded as they come, so that nothing that happens to the objects later changes the log.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from millstream.contracts.serializer import Serializer, SerializerDescription, Verdict
+from millstream.contracts.write_ahead import Marker, WriteAheadLanes
+from millstream.errors import DamagedState, RewoundTarget, StateIncompatible, TargetLostData
+from millstream.ports import crash_point
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from millstream.contracts.sink import SinkContext
+
+
+class SealedEpoch(msgspec.Struct):
+    """Records of one checkpoint.
+
+    Attributes:
+        checkpoint_id: the checkpoint whose barrier sealed it.
+        chunk_records: records per commit, None for all in one; kept so that a replay cuts the same chunks.
+        batches: encoded batches, in order.
+    """
+
+    checkpoint_id: int
+    chunk_records: int | None
+    batches: list[bytes]
+
+
+class LaneLog(msgspec.Struct):
+    """The log of one lane as it is kept in a checkpoint.
+
+    Attributes:
+        version: of this record.
+        records: what the batches were encoded with.
+        confirmed: the last checkpoint known to be committed at the target, 0 for none.
+        epochs: sealed epochs, oldest first.
+    """
+
+    version: int
+    records: SerializerDescription
+    confirmed: int
+    epochs: list[SealedEpoch]
+
+
+class WriteAheadLog:
+    """The lanes of one sink subtask.
+
+    Args:
+        lanes: the open connector.
+        context: who is writing.
+        serializer: of the records.
+        chunk_records: the most records the target takes in one commit; None for no limit.
+    """
+
+    def __init__(self, lanes: WriteAheadLanes[Any], context: SinkContext, serializer: Serializer[Any], chunk_records: int | None) -> None:
+        self._lanes = lanes
+        self._context = context
+        self._serializer = serializer
+        self._chunk_records = chunk_records
+        self._open: list[bytes] = []
+        self._logs: dict[int, LaneLog] = {lane: self._new_log() for lane in context.owned_lanes}
+
+    def _new_log(self) -> LaneLog:
+        return LaneLog(1, self._serializer.description(), 0, [])
+
+    # --- recovery
+
+    def recover(self, items: Sequence[tuple[int, bytes]], restored_id: int | None, *, rewound: bool) -> None:
+        """Fences the lanes, reads their markers, and commits what the restored checkpoint holds beyond them."""
+        for lane, item in items:
+            self._logs[lane] = self._decode(item)
+        crash_point("sink.open.before_fence")
+        for lane in self._logs:
+            self._lanes.fence(lane)
+        crash_point("sink.open.after_fence")
+        first = True
+        for lane, log in self._logs.items():
+            marker = self._lanes.read_marker(lane)
+            if not rewound:
+                self._check_marker(lane, marker, log, restored_id or 0)
+            while log.epochs:
+                self._commit_first(lane, log, marker)
+                if first:
+                    crash_point("recovery.after_first_commit")
+                    first = False
+        crash_point("recovery.after")
+
+    def _check_marker(self, lane: int, marker: Marker | None, log: LaneLog, restored_id: int) -> None:
+        if marker is not None and marker.checkpoint_id > restored_id:
+            raise RewoundTarget(sink_uid=self._context.sink_uid, lane=lane, marker=marker.checkpoint_id, restored=restored_id)
+        if log.confirmed and (marker is None or marker.checkpoint_id < log.confirmed):
+            raise TargetLostData(
+                sink_uid=self._context.sink_uid, lane=lane, marker=marker.checkpoint_id if marker else None, confirmed=log.confirmed
+            )
+
+    def _decode(self, data: bytes) -> LaneLog:
+        try:
+            log = msgspec.msgpack.decode(data, type=LaneLog)
+        except msgspec.MsgspecError as error:
+            raise DamagedState(serializer="the log of a write-ahead sink", reason=str(error)) from error
+        if log.version != 1:
+            raise DamagedState(serializer="the log of a write-ahead sink", reason=f"it has version {log.version}, this release knows version 1")
+        fit = self._serializer.compatibility(log.records)
+        if log.epochs and fit.verdict is not Verdict.AS_IS:
+            raise StateIncompatible(
+                operator=self._context.sink_uid,
+                state="write-ahead log",
+                stored=log.records.type_name,
+                wanted=self._serializer.description().type_name,
+                reason=fit.reason,
+            )
+        return log
+
+    # --- records
+
+    def write(self, values: Sequence[Any]) -> None:
+        """Adds records to the open epoch."""
+        self._open.append(self._serializer.encode_many(values))
+        crash_point("sink.write.mid_epoch")
+
+    def seal(self, checkpoint_id: int) -> None:
+        """Ends the open epoch. An empty one leaves nothing to commit."""
+        crash_point("sink.prepare.before")
+        if self._open:
+            batches, self._open = self._open, []
+            self._logs[self._context.lane].epochs.append(SealedEpoch(checkpoint_id, self._chunk_records, batches))
+        crash_point("sink.prepare.after")
+
+    def snapshot(self) -> list[tuple[int, bytes]]:
+        """The log of every lane."""
+        records = self._serializer.description()
+        items = []
+        for lane, log in self._logs.items():
+            log.records = records
+            if log.epochs or log.confirmed:
+                items.append((lane, msgspec.msgpack.encode(log)))
+        return items
+
+    def complete(self, checkpoint_id: int) -> None:
+        """The checkpoint is durable: commits every sealed epoch up to it, in order."""
+        committed = 0
+        for lane, log in self._logs.items():
+            while log.epochs and log.epochs[0].checkpoint_id <= checkpoint_id:
+                if committed:
+                    crash_point("sink.commit.between_epochs")
+                self._commit_first(lane, log, None)
+                committed += 1
+
+    def _commit_first(self, lane: int, log: LaneLog, marker: Marker | None) -> None:
+        epoch = log.epochs[0]
+        records = [record for batch in epoch.batches for record in self._serializer.decode_many(batch)]
+        step = epoch.chunk_records or len(records)
+        for chunk, begin in enumerate(range(0, len(records), step)):
+            if marker is not None and Marker(epoch.checkpoint_id, chunk) <= marker:
+                continue
+            crash_point("sink.commit.before")
+            self._lanes.commit_batch(lane, epoch.checkpoint_id, chunk, records[begin : begin + step])
+            crash_point("sink.commit.after")
+        del log.epochs[0]
+        log.confirmed = max(log.confirmed, epoch.checkpoint_id)

@@ -1,0 +1,109 @@
+"""Where checkpoints are kept: named files per checkpoint that become a checkpoint when its manifest is published.
+
+The manifest's content, checksums included, belongs to the core (`millstream.checkpoint.manifest`); a storage moves bytes. All methods
+may block and may be called from executor threads; each returns only when what it did is durable.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from millstream.errors import NoCheckpointToResume
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from millstream.ports import Storage
+
+
+@dataclass(frozen=True)
+class CheckpointStorageContext:
+    """For whom checkpoints are kept.
+
+    Attributes:
+        job_name: a job is its name within a checkpoint root.
+        storage: files, for storages that use them.
+    """
+
+    job_name: str
+    storage: Storage
+
+
+class CheckpointStore(ABC):
+    """The checkpoints of one job."""
+
+    @abstractmethod
+    def write_file(self, checkpoint_id: int, name: str, parts: Iterable[bytes]) -> None:
+        """Writes one file of an unpublished checkpoint, durable on return. `name` is [a-z0-9.-]+ and new.
+
+        Raises:
+            OSError: it could not be written; nothing counts of what was.
+        """
+
+    @abstractmethod
+    def publish(self, checkpoint_id: int, manifest: bytes) -> None:
+        """Makes the checkpoint exist, atomically and durably. Publishing twice is an error (FileExistsError)."""
+
+    @abstractmethod
+    def published(self) -> Sequence[int]:
+        """Ids of published checkpoints, ascending."""
+
+    @abstractmethod
+    def highest_id(self) -> int:
+        """The highest id ever seen here, published or not; 0 when there is none. New ids must be above it."""
+
+    @abstractmethod
+    def read_manifest(self, checkpoint_id: int) -> bytes:
+        """The manifest of a published checkpoint. FileNotFoundError when there is none."""
+
+    @abstractmethod
+    def read_file(self, checkpoint_id: int, name: str) -> bytes:
+        """A file of a published checkpoint. FileNotFoundError when it is missing."""
+
+    @abstractmethod
+    def delete(self, checkpoint_id: int) -> None:
+        """Removes a checkpoint, published or not: the manifest first, so that no half of it can be read. Absent is no error."""
+
+    @abstractmethod
+    def write_document(self, name: str, data: bytes) -> None:
+        """Replaces a small document of the job, atomically and durably."""
+
+    @abstractmethod
+    def create_document(self, name: str, data: bytes) -> bool:
+        """Writes a small document if it does not exist; False when it does."""
+
+    @abstractmethod
+    def read_document(self, name: str) -> bytes | None:
+        """The document, or None."""
+
+    @abstractmethod
+    def location(self, checkpoint_id: int | None = None) -> str:
+        """Where the job's checkpoints, or one of them, are, for people and for `--resume`."""
+
+
+class CheckpointStorage(ABC):
+    """A picklable description of where checkpoints are kept.
+
+    Attributes:
+        durable: a checkpoint outlives the process.
+    """
+
+    durable: bool
+
+    @abstractmethod
+    def open(self, context: CheckpointStorageContext) -> CheckpointStore:
+        """The checkpoints of one job; creates nothing yet."""
+
+    def find(self, location: str, storage: Storage) -> tuple[CheckpointStore, int]:
+        """The store and the id of a checkpoint given by where it is, as `CheckpointStore.location` tells it.
+
+        Raises:
+            NoCheckpointToResume: there is none.
+        """
+        raise NoCheckpointToResume(path=location, why=f"{type(self).__name__} has no checkpoints that a path leads to")
+
+    def jobs(self, storage: Storage) -> Sequence[str]:
+        """Names of the jobs that have checkpoints here, sorted; for tools."""
+        return ()

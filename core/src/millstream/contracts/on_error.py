@@ -1,0 +1,61 @@
+"""What happens to a record that cannot be decoded, or on which a user function raises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from millstream.errors import InvalidArgument, did_you_mean
+
+DEAD_LETTER_TAG = "dead-letter"
+"""Side output of an operator with a dead-letter policy."""
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """Sends what fails to a sink of its own, in the same checkpoint. Made by `dead_letter`.
+
+    Attributes:
+        sink: takes DeadLetterRecord objects.
+        uid: of the sink operator; None derives it from the failing operator's.
+    """
+
+    sink: Any
+    uid: str | None = None
+
+
+@dataclass(frozen=True)
+class DeadLetterRecord:
+    """A record that failed.
+
+    Attributes:
+        operator: uid of the operator (or its name when it has none).
+        position: where the record came from, as far as is known there.
+        record: repr of the value, or the raw text that could not be decoded.
+        error: type and message.
+    """
+
+    operator: str
+    position: str
+    record: str
+    error: str
+
+
+OnError: TypeAlias = "Literal['fail', 'skip'] | DeadLetter"
+
+
+def dead_letter(sink: Any, *, uid: str | None = None) -> DeadLetter:
+    """The policy that sends failing records to `sink` as DeadLetterRecord objects."""
+    return DeadLetter(sink, uid)
+
+
+def check_on_error(policy: object) -> OnError:
+    """The policy, if it is one.
+
+    Raises:
+        InvalidArgument: it is neither `fail`, `skip` nor made by `dead_letter`.
+    """
+    if isinstance(policy, DeadLetter) or policy in ("fail", "skip"):
+        return policy  # type: ignore[return-value]  # narrowed by value
+    hint = did_you_mean(policy, ["fail", "skip"]) if isinstance(policy, str) else ""
+    raise InvalidArgument(what="on_error", value=repr(policy), allowed=f"'fail', 'skip' or dead_letter(sink).{hint}".rstrip("."))

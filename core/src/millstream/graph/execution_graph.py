@@ -1,0 +1,82 @@
+"""The parallel form of a job graph: one execution per subtask, with an attempt number that is part of every id."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from millstream.graph.job_graph import JobGraph
+
+
+class ExecutionState(Enum):
+    """Life of one attempt of one subtask."""
+
+    CREATED = "created"
+    DEPLOYING = "deploying"
+    RUNNING = "running"
+    INPUT_ENDED = "input ended"
+    FINISHED = "finished"
+    CANCELED = "canceled"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SubtaskId:
+    """A place in the graph, whatever the attempt."""
+
+    vertex: int
+    subtask: int
+
+
+@dataclass
+class Execution:
+    """One attempt of one subtask."""
+
+    subtask: SubtaskId
+    attempt: int
+    state: ExecutionState = ExecutionState.CREATED
+
+    @property
+    def address(self) -> str:
+        """Where its messages go. It carries the attempt, so that messages of an older one reach nobody."""
+        return task_address(self.subtask, self.attempt)
+
+
+def task_address(subtask: SubtaskId, attempt: int) -> str:
+    """Transport address of one attempt."""
+    return f"task/{subtask.vertex}/{subtask.subtask}/{attempt}"
+
+
+class ExecutionGraph:
+    """All executions of one attempt of a job."""
+
+    def __init__(self, job: JobGraph, attempt: int) -> None:
+        self.job = job
+        self.attempt = attempt
+        self._executions = {
+            SubtaskId(vertex.vertex_id, index): Execution(SubtaskId(vertex.vertex_id, index), attempt)
+            for vertex in job.vertices
+            for index in range(vertex.parallelism)
+        }
+
+    def __iter__(self) -> Iterator[Execution]:
+        return iter(self._executions.values())
+
+    def __len__(self) -> int:
+        return len(self._executions)
+
+    def find(self, subtask: SubtaskId, attempt: int) -> Execution | None:
+        """The execution, or None when the message that names it is of an older attempt."""
+        return self._executions.get(subtask) if attempt == self.attempt else None
+
+    def sources(self) -> list[Execution]:
+        """Executions of source vertices."""
+        return [e for e in self if self.job.vertex(e.subtask.vertex).is_source]
+
+    def all_in(self, *states: ExecutionState) -> bool:
+        """Whether every execution is in one of the states."""
+        return all(e.state in states for e in self)

@@ -1,0 +1,144 @@
+"""Named points of the protocols at which a test may kill, stop or fail the process.
+
+A point costs one dictionary look-up while nothing is armed. The names are public API (`millstream.testing.CRASH_POINTS`):
+connectors declare and pass their own, and the conformance suites kill the process at each of them.
+
+`MILLSTREAM_CRASH` arms points in a subprocess: `name[#occurrence][=action]`, several separated by commas, for example
+`sink.commit.before#2=kill`. The first occurrence and `kill` (SIGKILL) are the defaults; `raise` raises CrashPointReached;
+`stop` sends SIGSTOP.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from typing import Final
+
+CRASH_POINTS: Final[dict[str, str]] = {}
+"""Every declared point with the state the world is in when it is reached."""
+
+_armed: dict[str, Callable[[], None]] = {}
+
+
+class CrashPointReached(BaseException):
+    """Stands for the death of the process where it cannot really die: in the simulation and in unit tests.
+
+    Not an Exception, so that no error policy swallows it.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+def declare_crash_point(name: str, state: str) -> str:
+    """Registers a point and returns its name. `state` says what is durable and what is not when it is reached."""
+    CRASH_POINTS[name] = state
+    return name
+
+
+def crash_point(name: str) -> None:
+    """Passes the point `name`: does nothing unless it is armed."""
+    if _armed:
+        action = _armed.get(name)
+        if action is not None:
+            action()
+
+
+def arm(name: str, action: Callable[[], None]) -> None:
+    """Calls `action` each time the point is passed, until it is disarmed."""
+    _armed[name] = action
+
+
+def disarm(name: str | None = None) -> None:
+    """Forgets one point's action, or all."""
+    if name is None:
+        _armed.clear()
+    else:
+        _armed.pop(name, None)
+
+
+def _act(action: str, name: str) -> None:
+    if action == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif action == "stop":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    else:
+        raise CrashPointReached(name)
+
+
+def on_occurrence(name: str, occurrence: int, action: str) -> Callable[[], None]:
+    """An action that strikes at the n-th pass (1-based) only."""
+    passed = 0
+
+    def strike() -> None:
+        nonlocal passed
+        passed += 1
+        if passed == occurrence:
+            _act(action, name)
+
+    return strike
+
+
+def arm_from_environment(value: str) -> None:
+    """Arms what `MILLSTREAM_CRASH` asks for.
+
+    Raises:
+        ValueError: the text is not of the form described above.
+    """
+    for item in filter(None, (part.strip() for part in value.split(","))):
+        point, _, action = item.partition("=")
+        name, _, occurrence = point.partition("#")
+        action = action or "kill"
+        if action not in ("kill", "stop", "raise") or not (occurrence or "1").isdigit():
+            msg = f"MILLSTREAM_CRASH: {item!r} is not name[#occurrence][=kill|stop|raise]"
+            raise ValueError(msg)
+        arm(name, on_occurrence(name, int(occurrence or 1), action))
+
+
+if "MILLSTREAM_CRASH" in os.environ:
+    arm_from_environment(os.environ["MILLSTREAM_CRASH"])
+
+for _name, _state in {
+    "sink.open.before_fence": "nothing done yet for this attempt",
+    "sink.open.after_fence": "older attempts are fenced, nothing recovered yet",
+    "sink.write.mid_epoch": "part of an open epoch is written",
+    "sink.prepare.before": "the barrier was seen, nothing prepared",
+    "sink.prepare.mid": "some of the epoch is prepared",
+    "sink.prepare.after": "the epoch is prepared, the checkpoint is not durable",
+    "sink.commit.before": "the checkpoint is durable, the commit was not sent",
+    "sink.commit.mid": "part of the commit reached the target",
+    "sink.commit.applied_no_ack": "the target has committed, the answer is lost",
+    "sink.commit.after": "the commit is acknowledged, the sink's state has not forgotten it",
+    "sink.commit.between_epochs": "one of several pending epochs is committed",
+    "recovery.after_first_commit": "one recovered epoch is committed",
+    "recovery.before_abort": "recovered epochs are committed, leftovers not aborted",
+    "recovery.mid_abort": "some leftovers are aborted",
+    "recovery.after": "recovery is done, no record processed yet",
+    "task.snapshot.sync": "the synchronous part of a snapshot is taken",
+    "task.snapshot.upload_mid": "part of the task's state is written",
+    "task.snapshot.uploaded": "the task's state is stored, not acknowledged",
+    "task.snapshot.acknowledged": "the task has acknowledged, no notification yet",
+    "task.alignment.open": "the first of several barriers has arrived",
+    "task.notify.received": "the task knows of the completed checkpoint, nothing committed",
+    "task.timers.firing": "some of the timers of a watermark have fired",
+    "task.restore.mid": "part of the state is restored",
+    "coordinator.trigger.sent_half": "half of the sources were told of the checkpoint",
+    "coordinator.acks.half": "half of the acknowledgements are in",
+    "coordinator.acks.all": "all acknowledgements are in, no metadata written",
+    "checkpoint.metadata.before_rename": "all state is stored, the metadata is a temporary file",
+    "checkpoint.metadata.renamed": "the metadata has its name, its folder is not synced",
+    "checkpoint.durable.before_notify": "the checkpoint is durable, nobody was told",
+    "checkpoint.notify.partial": "some of the tasks were told",
+    "checkpoint.subsume.deleting": "an older checkpoint is partly deleted",
+    "source.assign.before_ack": "a split is assigned, no checkpoint holds it yet",
+    "source.split.mid": "part of a split was read",
+    "source.split.finished_not_checkpointed": "a split was read to its end, no checkpoint says so",
+    "end.after_last_record": "the last record was processed",
+    "end.before_final_checkpoint": "the input has ended, the last checkpoint has not begun",
+    "end.after_final_checkpoint": "the last checkpoint is durable, the job is not marked finished",
+    "job.deploy.half": "half of the tasks are deployed",
+    "job.cleanup": "the job has ended, its checkpoints are not cleaned up",
+}.items():
+    declare_crash_point(_name, _state)

@@ -1,0 +1,1 @@
+"""The engine: JobManager, ResourceManager, TaskManagers, tasks and operators."""

@@ -1,0 +1,130 @@
+"""The operators of one task, wired to each other and to the edges."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from millstream.records import MAX_TIMESTAMP
+from millstream.runtime.operators.base import Operator, Output, fan_out_batches, fan_out_events
+from millstream.runtime.operators.sink import SinkOperator
+from millstream.runtime.operators.source import SourceOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from millstream.graph.job_graph import ChainedOperator, ChainTarget
+    from millstream.runtime.edge import EdgeWriter
+    from millstream.runtime.operators.base import OperatorContext, OperatorSnapshot
+
+
+class OperatorChain:
+    """A tree of operators, inputs before their consumers.
+
+    Args:
+        chain: what the job graph says.
+        edges: the sending side of the vertex's output edges.
+        make_context: the surroundings of one operator.
+    """
+
+    def __init__(
+        self, chain: Sequence[ChainedOperator], edges: Sequence[EdgeWriter], make_context: Callable[[ChainedOperator], OperatorContext]
+    ) -> None:
+        self.described = chain
+        self.edges = list(edges)
+        self.operators: list[Operator] = [described.spec.create() for described in chain]
+        self.contexts = [make_context(described) for described in chain]
+        self._ready = 0
+        self._before_end: list[int] | None = None
+        for described, operator, context in zip(chain, self.operators, self.contexts, strict=True):
+            operator.setup(context, self._output(described.targets))
+
+    @property
+    def head(self) -> Operator:
+        """The operator that takes the task's input."""
+        return self.operators[0]
+
+    @property
+    def source(self) -> SourceOperator | None:
+        """The head, when it is a source."""
+        return self.head if isinstance(self.head, SourceOperator) else None
+
+    def _output(self, targets: Sequence[ChainTarget]) -> Output:
+        output = Output()
+        ends: list[Any] = [_Chained(self, t.position) if t.position is not None else self.edges[t.edge or 0] for t in targets]
+        by_tag: dict[str | None, list[Any]] = {}
+        for target, end in zip(targets, ends, strict=True):
+            by_tag.setdefault(target.tag, []).append(end)
+        output.emit = fan_out_batches([end.emit for end in by_tag.pop(None, [])])
+        output.side = {tag: fan_out_batches([end.emit for end in group]) for tag, group in by_tag.items() if tag is not None}
+        if ends:
+            output.emit_watermark = fan_out_events([end.emit_watermark for end in ends])
+            output.emit_status = fan_out_events([end.emit_status for end in ends])
+        return output
+
+    def open(self) -> None:
+        """Opens the operators, the last ones first, so that everybody's output is ready."""
+        for operator in reversed(self.operators):
+            self._ready += 1
+            operator.open()
+
+    def close(self) -> list[Exception]:
+        """Closes whatever was opened; what goes wrong with one does not keep the others open."""
+        errors = []
+        for operator in self.operators[len(self.operators) - self._ready :]:
+            try:
+                operator.close()
+            except Exception as error:  # noqa: BLE001 - collected for the caller to log
+                errors.append(error)
+        self._ready = 0
+        return errors
+
+    def process_watermark(self, timestamp: int) -> None:
+        """Event time of the input."""
+        if timestamp == MAX_TIMESTAMP:
+            self._remember_watermarks()
+        self.head.process_watermark(timestamp)
+
+    def end_input(self) -> None:
+        """No record follows."""
+        self._remember_watermarks()
+        for operator in self.operators:
+            operator.end_input()
+
+    def _remember_watermarks(self) -> None:
+        # The watermark that ends a stream is never stored: after a restore everything would be late.
+        if self._before_end is None:
+            self._before_end = [operator.watermark for operator in self.operators]
+
+    def watermarks(self) -> list[int]:
+        """Event time of each operator, as a checkpoint stores it."""
+        return self._before_end or [operator.watermark for operator in self.operators]
+
+    def snapshot(self, checkpoint_id: int, send_barrier: Callable[[], None]) -> list[OperatorSnapshot]:
+        """The synchronous part of a checkpoint: prepares, lets the barrier pass, captures."""
+        for operator in self.operators:
+            operator.prepare_snapshot(checkpoint_id)
+        send_barrier()
+        return [operator.snapshot(checkpoint_id) for operator in self.operators]
+
+    def all_committed(self) -> bool:
+        """Whether no sink has anything left to commit."""
+        return all(operator.committed() for operator in self.operators if isinstance(operator, SinkOperator))
+
+    def accumulators(self) -> dict[str, Any]:
+        """Totals of this subtask."""
+        totals: dict[str, Any] = {}
+        for context in self.contexts:
+            totals.update(context.accumulators)
+        return totals
+
+
+class _Chained:
+    """The next operator, as an output sees it. Bound methods of the operator itself: no call in between."""
+
+    def __init__(self, chain: OperatorChain, position: int) -> None:
+        operator = chain.operators[position]
+        self.emit = operator.process_batch
+        self.emit_watermark = operator.process_watermark
+        self.emit_status = operator.process_status
+
+

@@ -1,0 +1,187 @@
+"""Timestamps and watermarks where they are made: per split in a source, per subtask behind assign_timestamps_and_watermarks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from millstream.contracts.watermarks import BatchWatermarkGenerator, TimestampAssigner, WatermarkGenerator, WatermarkStrategy
+from millstream.errors import InvalidTimestamp
+from millstream.records import MAX_TIMESTAMP, MIN_TIMESTAMP, RecordBatch
+from millstream.runtime.watermarks import WatermarkValve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from millstream.ports import Clock
+    from millstream.runtime.operators.base import Output
+
+
+class _SplitClock:
+    """Event time of one split."""
+
+    __slots__ = ("generator", "quiet_since_s", "silent", "watermark")
+
+    def __init__(self, generator: Any) -> None:
+        self.generator = generator
+        self.watermark = MIN_TIMESTAMP
+        self.silent = False
+        self.quiet_since_s: float | None = None
+
+    def emit_watermark(self, timestamp: int) -> None:
+        """WatermarkOutput for generators: remembers the highest."""
+        self.watermark = max(self.watermark, timestamp)
+
+
+class EventTime:
+    """Stamps batches, lets them go, and sends watermarks behind them.
+
+    Idleness is noticed at the periodic ticks only: a split is idle at the first tick more than the timeout after the first tick that saw
+    no new record. The timer does not run while the task is held back by its consumers.
+
+    Args:
+        strategy: where timestamps and watermarks come from.
+        output: of the operator.
+        start: the watermark to go on from.
+        emit: sends a batch, counted.
+    """
+
+    def __init__(
+        self, strategy: WatermarkStrategy[Any], output: Output, clock: Clock, start: int, emit: Callable[[list[Any], list[int] | None], None]
+    ) -> None:
+        self._strategy = strategy
+        self._output = output
+        self._clock = clock
+        self._emit = emit
+        self._assign = _assigner(strategy)
+        self._splits: dict[str, _SplitClock] = {}
+        self.valve: WatermarkValve[str] = WatermarkValve(start=start)
+
+    @property
+    def makes_watermarks(self) -> bool:
+        """Whether ticks have anything to do."""
+        return self._strategy.generator is not None
+
+    def add_split(self, split_id: str) -> None:
+        """A split is being read from now on."""
+        if split_id not in self._splits:
+            generator = self._strategy.generator
+            self._splits[split_id] = _SplitClock(generator() if generator else None)
+            self._was_idle(self.valve.idle, lambda: self.valve.add(split_id))
+
+    def remove_split(self, split_id: str) -> None:
+        """A split is at its end: it holds nothing back any more. The last one keeps its watermark: more may come."""
+        if split_id in self._splits and len(self._splits) > 1:
+            del self._splits[split_id]
+            self._send(self.valve.remove(split_id))
+
+    def stamp(self, values: list[Any], timestamps: list[int] | None) -> list[int] | None:
+        """Event times of records, by the strategy or as the origin gave them."""
+        if self._assign is None:
+            return timestamps
+        return self._assign(values, timestamps)
+
+    def process(self, split_id: str, values: list[Any], timestamps: list[int] | None) -> None:
+        """Emits the records of one split and the watermark that follows from them."""
+        stamps = self.stamp(values, timestamps)
+        split = self._splits[split_id]
+        split.silent = False
+        if split.quiet_since_s is not None or self.valve.is_idle(split_id):
+            split.quiet_since_s = None
+            self._was_idle(self.valve.idle, lambda: self.valve.mark_active(split_id))
+        generator = split.generator
+        if stamps is None or generator is None:
+            self._emit(values, stamps)
+            return
+        highest = max(stamps)
+        if highest.__class__ is not int or highest >= MAX_TIMESTAMP:
+            check_timestamps(values, stamps)
+        if isinstance(generator, BatchWatermarkGenerator):
+            self._emit(values, stamps)
+            split.watermark = max(split.watermark, generator.on_batch(highest))
+        else:
+            self._process_punctuated(split_id, split, values, stamps)
+        self._send(self.valve.advance(split_id, split.watermark))
+
+    def _process_punctuated(self, split_id: str, split: _SplitClock, values: list[Any], stamps: list[int]) -> None:
+        """Cuts the batch behind each record after which the generator emits."""
+        generator: WatermarkGenerator[Any] = split.generator
+        sent = 0
+        for index, (value, stamp) in enumerate(zip(values, stamps, strict=True)):
+            before = split.watermark
+            generator.on_event(value, stamp, split)
+            if split.watermark > before:
+                self._emit(values[sent : index + 1], stamps[sent : index + 1])
+                sent = index + 1
+                self._send(self.valve.advance(split_id, split.watermark))
+        self._emit(values[sent:], stamps[sent:])
+        generator.on_periodic_emit(split)
+
+    def tick(self) -> None:
+        """The periodic look, while records may be missing."""
+        idle_ms = self._strategy.idleness_ms
+        now_s = self._clock.monotonic_s()
+        for split_id, split in list(self._splits.items()):
+            if isinstance(split.generator, WatermarkGenerator):
+                split.generator.on_periodic_emit(split)
+                self._send(self.valve.advance(split_id, split.watermark))
+            if idle_ms is None:
+                continue
+            if not split.silent:
+                split.silent, split.quiet_since_s = True, None
+            elif split.quiet_since_s is None:
+                split.quiet_since_s = now_s
+            elif (now_s - split.quiet_since_s) * 1000 > idle_ms:
+                self._was_idle(self.valve.idle, lambda split_id=split_id: self._send(self.valve.mark_idle(split_id)))  # type: ignore[misc]
+
+    def held_back(self) -> None:
+        """The task could not read because its consumers have no room: silence proves nothing."""
+        for split in self._splits.values():
+            split.silent, split.quiet_since_s = False, None
+
+    def nothing_to_read(self) -> None:
+        """The subtask has no split and may never have one: it must not hold anybody back."""
+        if not self._splits and not self.valve.idle:
+            self.valve.idle = True
+            self._output.emit_status(True)
+
+    def end(self) -> None:
+        """The input has ended: event time is complete."""
+        if self.valve.idle:
+            self._output.emit_status(False)
+        self._output.emit_watermark(MAX_TIMESTAMP)
+
+    def _was_idle(self, before: bool, change: Callable[[], object]) -> None:
+        change()
+        if self.valve.idle != before:
+            self._output.emit_status(self.valve.idle)
+
+    def _send(self, watermark: int | None) -> None:
+        if watermark is not None:
+            self._output.emit_watermark(watermark)
+
+
+def _assigner(strategy: WatermarkStrategy[Any]) -> Callable[[list[Any], list[int] | None], list[int]] | None:
+    """The strategy's timestamps as a function of whole lists; None when the origin's are kept."""
+    function = strategy.timestamps
+    if function is None:
+        return None
+    if isinstance(function, TimestampAssigner):
+        extract = function.extract_timestamp
+
+        def with_origin(values: list[Any], timestamps: list[int] | None) -> list[int]:
+            return [extract(v, t) for v, t in zip(values, timestamps or [None] * len(values), strict=True)]
+
+        return with_origin
+    plain = function
+
+    def of_value(values: list[Any], timestamps: list[int] | None) -> list[int]:
+        return [plain(value) for value in values]
+
+    return of_value
+
+
+def check_timestamps(values: list[Any], stamps: list[int]) -> None:
+    """Raises InvalidTimestamp for the first record whose event time is no int in range."""
+    for value, stamp in zip(values, stamps, strict=True):
+        if type(stamp) is not int or not MIN_TIMESTAMP < stamp < MAX_TIMESTAMP:
+            raise InvalidTimestamp.of(value, stamp)

@@ -1,0 +1,33 @@
+"""Channels of one attempt of a job, made where they are first asked for."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from millstream.runtime.channel import ChannelReader, ChannelWriter, LocalChannel
+
+
+class Exchange(Protocol):
+    """Connects subtasks. A channel is named by edge, sending and receiving subtask."""
+
+    def writer(self, edge: int, sender: int, receiver: int) -> ChannelWriter:
+        """The sending end."""
+
+    def reader(self, edge: int, sender: int, receiver: int) -> ChannelReader:
+        """The receiving end."""
+
+
+class LocalExchange:
+    """Channels within one process."""
+
+    def __init__(self) -> None:
+        self._channels: dict[tuple[int, int, int], LocalChannel] = {}
+
+    def writer(self, edge: int, sender: int, receiver: int) -> ChannelWriter:
+        return self._channel(edge, sender, receiver)
+
+    def reader(self, edge: int, sender: int, receiver: int) -> ChannelReader:
+        return self._channel(edge, sender, receiver)
+
+    def _channel(self, edge: int, sender: int, receiver: int) -> LocalChannel:
+        return self._channels.setdefault((edge, sender, receiver), LocalChannel())

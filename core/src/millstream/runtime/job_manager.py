@@ -1,0 +1,483 @@
+"""One per job: deploys it, lets its checkpoints be taken, starts it again when it fails, and says when it is over.
+
+Everything happens on one thread, as mail: messages of tasks, timers, outcomes of work on the executor.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import platform
+from collections import deque
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from millstream.__about__ import __version__
+from millstream.checkpoint.coordinator import CheckpointCoordinator, PendingCheckpoint, Purpose
+from millstream.checkpoint.manifest import Manifest, OperatorInfo
+from millstream.checkpoint.messages import CheckpointAcknowledged, CheckpointCompleted, CheckpointDeclined
+from millstream.checkpoint.restore import RestorePlan
+from millstream.checkpoint.store import CompletedCheckpoints, RunRecord
+from millstream.contracts.context import Accumulator
+from millstream.errors import MillstreamError
+from millstream.graph.execution_graph import ExecutionGraph, ExecutionState, SubtaskId
+from millstream.plugins.notices import CheckpointCompleted as CheckpointNotice
+from millstream.plugins.notices import JobFailed, JobStarted
+from millstream.ports import crash_point
+from millstream.runtime.job_status import JobStatus
+from millstream.runtime.messages import JOB_MANAGER, FromReader, TaskStateChanged
+from millstream.runtime.resource_manager import ResourceManager
+from millstream.runtime.restart import make_restart_strategy
+from millstream.runtime.source_coordinator import SourceCoordinator
+from millstream.runtime.task import Ports, TaskDeployment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from millstream.config import Settings
+    from millstream.contracts.cluster_backend import ClusterBackend
+    from millstream.contracts.state_backend import StateBackend
+    from millstream.graph.job_graph import JobGraph
+
+log = logging.getLogger(__name__)
+
+NOTIFY_AGAIN_S = 1.0
+"""A task that was told of the last checkpoint and does not end is told again after this time: the message may be lost."""
+
+
+@dataclass(frozen=True)
+class JobStart:
+    """How a run begins.
+
+    Attributes:
+        run_id: the run.
+        restored: the checkpoint to go on from; None for a fresh start.
+        restored_from: what to call it in messages.
+        first_attempt: number of the first attempt; higher than any used in the run before.
+    """
+
+    run_id: str
+    restored: Manifest | None = None
+    restored_from: str = ""
+    first_attempt: int = 0
+
+
+@dataclass
+class _Attempt:
+    """What belongs to one attempt of the job."""
+
+    executions: ExecutionGraph
+    sources: dict[str, SourceCoordinator] = field(default_factory=dict)
+    restored: Manifest | None = None
+    started: bool = False
+    last_checkpoint: CheckpointCompleted | None = None
+
+
+class JobManager:
+    """The job's coordinator.
+
+    Args:
+        job: what to run.
+        settings: how.
+        ports: the outside world.
+        completed: the job's checkpoints, whose leadership is taken.
+        cluster: where tasks run.
+        state_backend: where tasks keep keyed state.
+        start: fresh or from a checkpoint.
+        notice: tells plugins what happens.
+        wake: tells whoever drives this object that there is mail; safe from any thread.
+    """
+
+    def __init__(
+        self,
+        job: JobGraph,
+        settings: Settings,
+        ports: Ports,
+        completed: CompletedCheckpoints,
+        cluster: ClusterBackend,
+        state_backend: StateBackend,
+        start: JobStart,
+        notice: Callable[[Any], None],
+        wake: Callable[[], None],
+    ) -> None:
+        self.job = job
+        self.run_id = start.run_id
+        self.status = JobStatus.CREATED
+        self.error: BaseException | None = None
+        self.restarts = 0
+        self.accumulators: dict[str, Any] = {}
+        self.last_checkpoint_id: int | None = start.restored.checkpoint_id if start.restored else None
+        self._settings = settings
+        self._ports = ports
+        self._completed = completed
+        self._cluster = cluster
+        self._resources = ResourceManager(cluster)
+        self._state_backend = state_backend
+        self._start = start
+        self._notice = notice
+        self._wake = wake
+        self._mail: deque[Callable[[], None]] = deque()
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._timer_numbers = count()
+        self._attempt: _Attempt | None = None
+        self._next_attempt = start.first_attempt
+        # Checkpoints above this id belong to this run; what is below was there before.
+        self._inherited_id = completed.store.highest_id()
+        self.coordinator = CheckpointCoordinator(
+            settings.checkpoint, self, completed, ports.clock, ports.executor, first_id=self._inherited_id + 1
+        )
+        self._strategy = make_restart_strategy(
+            settings.restart, checkpointing=settings.checkpoint.interval is not None, random=ports.random.fork("restart")
+        )
+        cluster.on_failure(lambda worker, cause: self.post(lambda: self._fail_now(cause or ConnectionError(f"task manager {worker} was lost"))))
+        ports.transport.bind(JOB_MANAGER, self._receive)
+
+    # --- driven from outside
+
+    def run_once(self) -> bool:
+        """Handles one piece of mail, or what is due. False when there was nothing to do."""
+        if self.status.is_final:
+            return False
+        try:
+            return self._run_once()
+        except Exception as error:  # noqa: BLE001 - the store or a connector failed under the JobManager itself
+            self._fail_for_good(error)
+            return True
+
+    def _run_once(self) -> bool:
+        if self._mail:
+            self._mail.popleft()()
+            return True
+        now_s = self._ports.clock.monotonic_s()
+        if self._timers and self._timers[0][0] <= now_s:
+            heapq.heappop(self._timers)[2]()
+            return True
+        due_s = self.coordinator.next_due_s()
+        if due_s is not None and due_s <= now_s:
+            self.coordinator.run_due()
+            return True
+        return False
+
+    def next_due_s(self) -> float | None:
+        """Monotonic time at which `run_once` has something to do although no mail came; None for never."""
+        due = [self._timers[0][0]] if self._timers else []
+        checkpoint_s = self.coordinator.next_due_s()
+        if checkpoint_s is not None:
+            due.append(checkpoint_s)
+        return min(due, default=None)
+
+    def post(self, action: Callable[[], None]) -> None:
+        """Runs `action` on the JobManager's thread. Safe from any thread."""
+        self._mail.append(action)
+        self._wake()
+
+    def wake_at(self, monotonic_s: float) -> None:
+        """Makes the driver look again at that time, although nothing may be due."""
+        heapq.heappush(self._timers, (monotonic_s, next(self._timer_numbers), lambda: None))
+
+    def _later(self, delay_s: float, action: Callable[[], None]) -> None:
+        heapq.heappush(self._timers, (self._ports.clock.monotonic_s() + delay_s, next(self._timer_numbers), action))
+
+    # --- requests
+
+    def start(self) -> None:
+        """Begins the job."""
+        self._deploy(self._start.restored, self._start.restored_from)
+
+    def cancel(self) -> None:
+        """Ends the job now. Its checkpoints are kept or not, as the retention says."""
+        if self.status.is_final:
+            return
+        self._stop_attempt()
+        self._end(JobStatus.CANCELED)
+        if self._settings.checkpoint.retention == "delete_on_cancellation":
+            self._clean_up()
+
+    def stop(self) -> None:
+        """Ends the job with one more checkpoint, behind which nothing is processed; it is kept. Without checkpoints: cancels."""
+        if self.status.is_final:
+            return
+        if self._settings.checkpoint.interval is None or self.status is not JobStatus.RUNNING:
+            self._suspend()
+        else:
+            self.coordinator.request("stop")
+
+    def _suspend(self) -> None:
+        self._stop_attempt()
+        self._end(JobStatus.SUSPENDED)
+
+    # --- deployment
+
+    def _deploy(self, restored: Manifest | None, where: str) -> None:
+        number = self._next_attempt
+        self._next_attempt += 1
+        try:
+            self._completed.record_run(RunRecord(self.run_id, "running", number))
+            self._attempt = attempt = _Attempt(ExecutionGraph(self.job, number), restored=restored)
+            plan = RestorePlan(restored, self.job, where) if restored else None
+            self.status = JobStatus.RUNNING
+            for vertex, operator in self.job.operators():
+                if operator.source is not None:
+                    state = restored.enumerators.get(operator.uid) if restored else None
+                    attempt.sources[operator.uid] = SourceCoordinator(
+                        operator.uid, operator.source, vertex.vertex_id, vertex.parallelism, state, self._ports, self.send_to_task, self._later
+                    )
+            self._resources.allocate(self.job)
+            self._deploy_tasks(attempt, plan)
+        except MillstreamError as error:
+            # What cannot even be deployed would not be better for being tried again.
+            self._fail_for_good(error)
+        except Exception as error:  # noqa: BLE001 - a connector's code, or a store that does not answer: the strategy decides
+            self._fail_now(error)
+
+    def _deploy_tasks(self, attempt: _Attempt, plan: RestorePlan | None) -> None:
+        parallelisms = {vertex.vertex_id: vertex.parallelism for vertex in self.job.vertices}
+        restored = attempt.restored
+        self.coordinator.start(attempt.executions)
+        executions = list(attempt.executions)
+        for position, execution in enumerate(executions):
+            if position == len(executions) // 2:
+                crash_point("job.deploy.half")
+            vertex = self.job.vertex(execution.subtask.vertex)
+            index = execution.subtask.subtask
+            deployment = TaskDeployment(
+                job_name=self.job.job_name,
+                run_id=self.run_id,
+                vertex=vertex,
+                subtask=index,
+                attempt=execution.attempt,
+                options=self._settings.execution,
+                state_backend=self._state_backend,
+                parallelisms=parallelisms,
+                restore={o.uid: plan.for_operator(o, index, vertex.parallelism) for o in vertex.chain} if plan else {},
+                restored_id=restored.checkpoint_id if restored else None,
+                rewound_from=restored.run_id if restored and restored.run_id != self.run_id else None,
+            )
+            execution.state = ExecutionState.DEPLOYING
+            self._cluster.deploy(self._resources.slot_of(execution.subtask), deployment)
+
+    # --- messages
+
+    def _receive(self, message: object) -> None:
+        self.post(lambda: self._handle(message))
+
+    def _handle(self, message: object) -> None:
+        if isinstance(message, CheckpointAcknowledged):
+            self.coordinator.acknowledged(message)
+        elif isinstance(message, CheckpointDeclined):
+            self.coordinator.declined(message)
+        elif isinstance(message, TaskStateChanged):
+            self._task_changed(message)
+        elif isinstance(message, FromReader):
+            self._from_reader(message)
+
+    def _from_reader(self, message: FromReader) -> None:
+        attempt = self._attempt
+        if attempt is not None and attempt.executions.find(message.subtask, message.attempt) is not None:
+            try:
+                attempt.sources[message.source_uid].receive(message)
+            except Exception as error:  # noqa: BLE001 - a connector's code
+                self._fail_now(error)
+
+    def send_to_task(self, subtask: SubtaskId, message: object) -> None:
+        """To the current attempt of a task."""
+        attempt = self._attempt
+        if attempt is not None:
+            execution = attempt.executions.find(subtask, attempt.executions.attempt)
+            if execution is not None:
+                self._ports.transport.send(JOB_MANAGER, execution.address, message)
+
+    def _task_changed(self, message: TaskStateChanged) -> None:
+        attempt = self._attempt
+        execution = attempt.executions.find(message.subtask, message.attempt) if attempt else None
+        if attempt is None or execution is None:
+            return
+        execution.state = message.state
+        if message.state is ExecutionState.FAILED:
+            self._fail_now(message.error or RuntimeError("a task failed without saying why"))
+        elif message.state is ExecutionState.RUNNING:
+            self._start_sources(attempt)
+        elif message.state is ExecutionState.INPUT_ENDED and attempt.executions.all_in(ExecutionState.INPUT_ENDED):
+            self.coordinator.request("final")
+        elif message.state is ExecutionState.FINISHED:
+            self._merge_accumulators(message.accumulators)
+            if attempt.executions.all_in(ExecutionState.FINISHED):
+                self._finished(attempt)
+
+    def _start_sources(self, attempt: _Attempt) -> None:
+        if attempt.started or not attempt.executions.all_in(ExecutionState.RUNNING):
+            return
+        attempt.started = True
+        restored = attempt.restored.checkpoint_id if attempt.restored else None
+        self._notice(JobStarted(job=self.job.job_name, run_id=self.run_id, attempt=attempt.executions.attempt + 1, restored_checkpoint=restored))
+        try:
+            for source in attempt.sources.values():
+                source.start()
+        except Exception as error:  # noqa: BLE001 - a connector's code
+            self._fail_now(error)
+
+    def _merge_accumulators(self, totals: dict[str, Accumulator[Any]]) -> None:
+        for name, accumulator in totals.items():
+            if name in self.accumulators:
+                self.accumulators[name] = accumulator.combine(self.accumulators[name], accumulator.value)
+            else:
+                self.accumulators[name] = accumulator.value
+
+    # --- the coordinator's view (CoordinatedJob)
+
+    def snapshot_enumerators(self, checkpoint_id: int) -> dict[str, bytes]:
+        """State of the split enumerators, by source uid."""
+        assert self._attempt is not None  # noqa: S101 - checkpoints are taken of a running attempt
+        return {uid: source.snapshot(checkpoint_id) for uid, source in self._attempt.sources.items()}
+
+    def make_manifest(self, pending: PendingCheckpoint) -> Manifest:
+        """The manifest of a checkpoint that is all there."""
+        assert self._attempt is not None  # noqa: S101 - as above
+        return Manifest(
+            job_name=self.job.job_name,
+            run_id=self.run_id,
+            checkpoint_id=pending.checkpoint_id,
+            kind="final" if pending.purpose == "final" else "checkpoint",
+            triggered_ms=pending.triggered_ms,
+            completed_ms=self._ports.clock.now_ms(),
+            attempt=self._attempt.executions.attempt,
+            millstream=__version__,
+            python=platform.python_version(),
+            operators=[
+                OperatorInfo(o.uid, o.name, vertex.parallelism, o.max_parallelism, o.spec.keeps_state) for vertex, o in self.job.operators()
+            ],
+            tasks=[pending.states[subtask] for subtask in sorted(pending.states)],
+            enumerators=pending.enumerators,
+        )
+
+    def checkpoint_completed(self, manifest: Manifest, purpose: Purpose) -> None:
+        """It is durable and in the store; the tasks were told."""
+        self.last_checkpoint_id = manifest.checkpoint_id
+        self._strategy.checkpoint_completed()
+        duration_ms = manifest.completed_ms - manifest.triggered_ms
+        self._notice(
+            CheckpointNotice(
+                job=self.job.job_name,
+                run_id=self.run_id,
+                checkpoint_id=manifest.checkpoint_id,
+                path=self._completed.store.location(manifest.checkpoint_id),
+                duration_ms=duration_ms,
+                state_bytes=manifest.state_bytes,
+            )
+        )
+        attempt = self._attempt
+        if purpose != "periodic" and attempt is not None:
+            attempt.last_checkpoint = CheckpointCompleted(manifest.checkpoint_id, last=True)
+            self._later(NOTIFY_AGAIN_S, lambda: self._notify_again(attempt))
+            self._stopping = purpose == "stop"
+
+    _stopping = False
+
+    def _notify_again(self, attempt: _Attempt) -> None:
+        if self._attempt is attempt and attempt.last_checkpoint is not None and not self.status.is_final:
+            for execution in attempt.executions:
+                if execution.state is not ExecutionState.FINISHED:
+                    self.send_to_task(execution.subtask, attempt.last_checkpoint)
+            self._later(NOTIFY_AGAIN_S, lambda: self._notify_again(attempt))
+
+    def fail(self, error: Exception) -> None:
+        """The job has failed; the restart strategy decides."""
+        self.post(lambda: self._fail_now(error))
+
+    # --- failure and end
+
+    def _fail_now(self, error: BaseException) -> None:
+        if self.status is not JobStatus.RUNNING:
+            return
+        if isinstance(error, MillstreamError) and error.permanent:
+            self._fail_for_good(error)
+            return
+        self._stop_attempt()
+        delay_s = self._strategy.delay_s(self._ports.clock.monotonic_s(), f"{type(error).__name__}: {error}")
+        if delay_s is None:
+            self._fail_for_good(error)
+            return
+        self.error = error
+        self.status = JobStatus.RESTARTING
+        self.restarts += 1
+        log.warning("job %s failed and is restarted in %.1f s: %s", self.job.job_name, delay_s, error)
+        self._later(delay_s, self._restart)
+
+    def _restart(self) -> None:
+        if self.status is not JobStatus.RESTARTING:
+            return
+        if self.coordinator.is_storing:
+            self._later(0.01, self._restart)
+            return
+        try:
+            restored = self._completed.latest(after=self._inherited_id)
+        except MillstreamError as error:
+            self._fail_for_good(error)
+            return
+        if restored is not None:
+            self._deploy(restored, self._completed.store.location(restored.checkpoint_id))
+        else:
+            self._deploy(self._start.restored, self._start.restored_from)
+
+    def _fail_for_good(self, error: BaseException) -> None:
+        self._stop_attempt()
+        self.error = error
+        self._end(JobStatus.FAILED)
+        code = error.code if isinstance(error, MillstreamError) else type(error).__name__
+        self._notice(
+            JobFailed(job=self.job.job_name, run_id=self.run_id, error_code=code, message=str(error), last_checkpoint=self.last_checkpoint())
+        )
+
+    def _stop_attempt(self) -> None:
+        self.coordinator.stop()
+        attempt, self._attempt = self._attempt, None
+        if attempt is None:
+            return
+        for execution in attempt.executions:
+            if execution.state not in (ExecutionState.CREATED, ExecutionState.FINISHED):
+                self._cluster.kill(self._resources.slot_of(execution.subtask), execution.address)
+        for source in attempt.sources.values():
+            try:
+                source.close()
+            except Exception as error:  # noqa: BLE001 - a connector's code; the attempt is over anyway
+                log.warning("closing the enumerator of %s: %s", source.uid, error)
+        self._resources.release()
+
+    def _finished(self, attempt: _Attempt) -> None:
+        for source in attempt.sources.values():
+            source.close()
+        self.coordinator.stop()
+        self._attempt = None
+        self._resources.release()
+        if self._stopping:
+            self._end(JobStatus.SUSPENDED)
+            return
+        self._clean_up()
+        self._end(JobStatus.FINISHED)
+
+    def _clean_up(self) -> None:
+        """The run is over for good: its checkpoints go, unless they are to be kept."""
+        number = self._next_attempt - 1
+        self._completed.record_run(RunRecord(self.run_id, "ended", number))
+        crash_point("job.cleanup")
+        clean_up_run(self._completed, RunRecord(self.run_id, "ended", number), keep=self._settings.checkpoint.keep_on_finish)
+
+    def _end(self, status: JobStatus) -> None:
+        self.status = status
+        self._timers.clear()
+        self._ports.transport.unbind(JOB_MANAGER)
+
+    def last_checkpoint(self) -> str | None:
+        """Where the newest checkpoint that was kept is."""
+        published = self._completed.store.published()
+        return self._completed.store.location(published[-1]) if published else None
+
+
+
+def clean_up_run(completed: CompletedCheckpoints, record: RunRecord, *, keep: bool) -> None:
+    """Removes what a run that has ended left behind, and notes that this is done."""
+    if not keep:
+        for checkpoint_id in completed.store.published():
+            completed.store.delete(checkpoint_id)
+    completed.record_run(RunRecord(record.run_id, "finished", record.attempt))

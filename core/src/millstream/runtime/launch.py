@@ -1,0 +1,198 @@
+"""Puts a job together: settings, plugins, ports, checkpoints, JobManager and driver."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import dataclass
+from threading import Event
+from typing import TYPE_CHECKING
+
+from millstream.checkpoint.ephemeral import EphemeralStore
+from millstream.checkpoint.store import CompletedCheckpoints
+from millstream.contracts.checkpoint_storage import CheckpointStorage, CheckpointStorageContext, CheckpointStore
+from millstream.errors import NoDurableStorage
+from millstream.ports import LocalStorage, LocalTransport, SeededRandom, SystemClock, ThreadExecutor
+from millstream.runtime.driver import InlineDriver
+from millstream.runtime.embedded import EmbeddedClusterBackend
+from millstream.runtime.job_manager import JobManager, JobStart
+from millstream.runtime.job_status import JobExecutionResult, JobStatus
+from millstream.runtime.metrics import MetricRegistry
+from millstream.runtime.resume import AlreadyEnded, Resumption
+from millstream.runtime.task import Ports
+from millstream.runtime.task_manager import TaskManager
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from millstream.checkpoint.manifest import Manifest
+    from millstream.config import Settings
+    from millstream.contracts.state_backend import StateBackend
+    from millstream.graph.job_graph import JobGraph
+    from millstream.plugins import PluginManager
+
+
+def system_ports(seed: int | None) -> Ports:
+    """The real world."""
+    return Ports(SystemClock(), SeededRandom(seed), LocalTransport(), LocalStorage(), ThreadExecutor())
+
+
+def find_checkpoint_storage(plugins: PluginManager, location: str) -> CheckpointStorage:
+    """The storage of a setting: `memory`, or a folder or URL for the plugin `filesystem`."""
+    if location == "memory":
+        storage: CheckpointStorage = plugins.find("checkpoint_storage", "memory").load()()
+        return storage
+    scheme, separator, _ = location.partition("://")
+    name = "filesystem" if not separator or scheme == "file" else scheme
+    storage = plugins.find("checkpoint_storage", name).load()(location.removeprefix("file://") if name == "filesystem" else location)
+    return storage
+
+
+@dataclass
+class LocalJob:
+    """A job in this process, started and driven by its owner.
+
+    Attributes:
+        job_manager: the job's coordinator; None when the run that was to be resumed had ended already.
+        driver: gives everybody their turns.
+        ended_run: run id of the run that had ended already.
+    """
+
+    job_name: str
+    ports: Ports
+    registry: MetricRegistry
+    wakeup: Event
+    driver: InlineDriver
+    task_manager: TaskManager | None = None
+    job_manager: JobManager | None = None
+    ended_run: str = ""
+    started_s: float = 0.0
+    ended_s: float | None = None
+
+    def start(self) -> None:
+        """Deploys the job."""
+        self.started_s = self.ports.clock.monotonic_s()
+        if self.job_manager is not None:
+            self.job_manager.start()
+
+    def is_over(self) -> bool:
+        """Whether the job has ended."""
+        return self.job_manager is None or self.job_manager.status.is_final
+
+    def run(self, until: Callable[[], bool] = lambda: False) -> None:
+        """Works until the condition holds or the job is over."""
+        if self.job_manager is not None:
+            self.driver.run(until)
+
+    def close(self) -> None:
+        """Ends what still runs and releases the process's own resources."""
+        if self.job_manager is not None and not self.job_manager.status.is_final:
+            self.job_manager.cancel()
+        if self.ended_s is None:
+            self.ended_s = self.ports.clock.monotonic_s()
+            self.ports.executor.close()
+
+    def result(self) -> JobExecutionResult:
+        """What the job came to."""
+        ended_s = self.ended_s if self.ended_s is not None else self.ports.clock.monotonic_s()
+        manager = self.job_manager
+        if manager is None:
+            return JobExecutionResult(self.job_name, self.ended_run, JobStatus.FINISHED, 0.0, 0, 0)
+        return JobExecutionResult(
+            job_name=self.job_name,
+            run_id=manager.run_id,
+            status=manager.status,
+            duration_s=ended_s - self.started_s,
+            restarts=manager.restarts,
+            checkpoints=manager.coordinator.statistics.completed,
+            last_checkpoint=manager.last_checkpoint(),
+            accumulators=dict(manager.accumulators),
+            counts=self.registry.counts(self.job_name),
+        )
+
+
+class Launcher:
+    """Makes a LocalJob of a job graph.
+
+    Args:
+        settings: how to run it.
+        plugins: where backends and storages come from.
+        ports: the outside world; the real one when None.
+    """
+
+    def __init__(self, settings: Settings, plugins: PluginManager, ports: Ports | None = None) -> None:
+        self._settings = settings
+        self._plugins = plugins
+        self._ports = ports or system_ports(settings.execution.seed)
+
+    def launch(self, job: JobGraph) -> LocalJob:
+        """The job, not started yet.
+
+        Raises:
+            ResumeUndecided, DamagedCheckpoint, NoCheckpointToResume: see `job.resume`.
+            UnknownPlugin: a backend or storage that is not installed.
+        """
+        ports, wakeup = self._ports, Event()
+        registry = MetricRegistry(ports.clock)
+        driver = InlineDriver(ports.clock, wakeup)
+        local = LocalJob(job.job_name, ports, registry, wakeup, driver)
+        store = self._open_store(job.job_name)
+        self._restored_store = store
+        completed = CompletedCheckpoints(store, job.job_name, self._settings.checkpoint.retained)
+        start = self._resume(job.job_name, completed)
+        if isinstance(start, AlreadyEnded):
+            local.ended_run = start.run_id
+            return local
+        completed.acquire_leadership()
+        task_manager = TaskManager(ports, registry, store, self._restored_store, wakeup.set)
+        local.task_manager = driver.task_manager = task_manager
+        local.job_manager = driver.job_manager = JobManager(
+            job,
+            self._settings,
+            ports,
+            completed,
+            EmbeddedClusterBackend(task_manager),
+            self._state_backend(),
+            start,
+            self._plugins.notice,
+            wakeup.set,
+        )
+        return local
+
+    def _open_store(self, job_name: str) -> CheckpointStore:
+        config = self._settings.checkpoint
+        if config.interval is None and config.storage is None:
+            return EphemeralStore()
+        if config.storage is None:
+            raise NoDurableStorage(job_name=job_name)
+        storage = find_checkpoint_storage(self._plugins, config.storage)
+        return storage.open(CheckpointStorageContext(job_name, self._ports.storage))
+
+    def _state_backend(self) -> StateBackend:
+        backend: StateBackend = self._plugins.find("state_backend", self._settings.state.backend).load()()
+        return backend
+
+    def _resume(self, job_name: str, completed: CompletedCheckpoints) -> JobStart | AlreadyEnded:
+        return Resumption(
+            self._settings.job,
+            job_name,
+            completed,
+            self._open_path,
+            self._ports.random.fork("run").token,
+            keep_on_finish=self._settings.checkpoint.keep_on_finish,
+        ).decide()
+
+    def _open_path(self, path: str) -> tuple[Manifest, str]:
+        storage = find_checkpoint_storage(self._plugins, self._settings.checkpoint.storage or path)
+        store, checkpoint_id = storage.find(path, self._ports.storage)
+        self._restored_store = store
+        return CompletedCheckpoints(store, "", 1).read(checkpoint_id), path
+
+
+def freeze_garbage_collector(settings: Settings) -> bool:
+    """Takes what lives now out of the cyclic collector's sight, if the settings say so."""
+    if settings.execution.gc_freeze:
+        gc.collect()
+        gc.freeze()
+    return settings.execution.gc_freeze
+
+

@@ -1,0 +1,59 @@
+"""What JobManager and tasks say to each other, besides checkpoints (`millstream.checkpoint.messages`).
+
+Every message of a task carries its attempt, so that one of an older attempt changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from millstream.contracts.source import Split
+from millstream.graph.execution_graph import ExecutionState, SubtaskId
+
+JOB_MANAGER = "job-manager"
+
+
+class TaskStateChanged(msgspec.Struct, frozen=True):
+    """To the JobManager.
+
+    Attributes:
+        error: why, when the state is FAILED.
+        accumulators: totals of this subtask, when it is FINISHED.
+    """
+
+    subtask: SubtaskId
+    attempt: int
+    state: ExecutionState
+    error: BaseException | None = None
+    accumulators: dict[str, Any] = {}
+
+
+class FromReader(msgspec.Struct, frozen=True):
+    """To the enumerator of a source. `message` None asks for a split."""
+
+    source_uid: str
+    subtask: SubtaskId
+    attempt: int
+    message: bytes | None = None
+
+
+class SplitsAssigned(msgspec.Struct, frozen=True):
+    """To a reader: these are yours now."""
+
+    splits: list[Split]
+
+
+class NoMoreSplits(msgspec.Struct, frozen=True):
+    """To a reader: you have all you will get."""
+
+
+class FromEnumerator(msgspec.Struct, frozen=True):
+    """To a reader: the connector's own message."""
+
+    message: bytes
+
+
+class CancelTask(msgspec.Struct, frozen=True):
+    """To a task: end now, commit nothing."""

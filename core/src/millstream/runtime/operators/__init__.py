@@ -1,0 +1,1 @@
+"""Operators: what a task runs, one whole batch at a time."""

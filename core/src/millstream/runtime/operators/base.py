@@ -1,0 +1,199 @@
+"""What every operator is, and where its output goes."""
+
+from __future__ import annotations
+
+from abc import ABC
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from millstream.errors import UserFunctionFailed
+from millstream.records import MIN_TIMESTAMP, RecordBatch
+from millstream.runtime.partition import copy_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from millstream.checkpoint.manifest import OperatorListRef
+    from millstream.contracts.metrics import MetricGroup
+    from millstream.contracts.sink import AnySink
+    from millstream.contracts.source import Source
+    from millstream.contracts.state_backend import KeyedTables, TableSnapshot
+    from millstream.ports import Clock, Executor, Random, Storage
+    from millstream.runtime.restored import RestoredState
+
+
+class Output:
+    """Where one operator's records go: chained operators, edges, side outputs.
+
+    The three callables are bound once to what is behind them, so that a chain costs one call a batch.
+    """
+
+    __slots__ = ("emit", "emit_status", "emit_watermark", "side")
+
+    def __init__(self) -> None:
+        self.emit: Callable[[RecordBatch[Any]], None] = _nowhere
+        self.emit_watermark: Callable[[int], None] = _nowhere
+        self.emit_status: Callable[[bool], None] = _nowhere
+        self.side: dict[str, Callable[[RecordBatch[Any]], None]] = {}
+
+
+def _nowhere(_: object) -> None:
+    """The output of an operator that nobody reads."""
+
+
+def fan_out_batches(targets: list[Callable[[RecordBatch[Any]], None]]) -> Callable[[RecordBatch[Any]], None]:
+    """One callable that gives each target its own lists."""
+    if not targets:
+        return _nowhere
+    if len(targets) == 1:
+        return targets[0]
+    *others, last = targets
+
+    def emit(batch: RecordBatch[Any]) -> None:
+        for target in others:
+            target(copy_batch(batch))
+        last(batch)
+
+    return emit
+
+
+def fan_out_events(targets: list[Callable[[Any], None]]) -> Callable[[Any], None]:
+    """One callable that tells every target."""
+    if len(targets) == 1:
+        return targets[0]
+
+    def emit(event: Any) -> None:
+        for target in targets:
+            target(event)
+
+    return emit
+
+
+@dataclass
+class OperatorContext:
+    """What the task gives an operator.
+
+    Attributes:
+        wake: says, from any thread, that the task should look at the operator again.
+        post: runs a function on the mailbox thread.
+        schedule: runs a function on the mailbox thread at a monotonic time.
+        open_tables: makes keyed tables with the job's backend; the argument is called when tables were swapped.
+        send_to_coordinator: a message to the source's enumerator.
+        restored: what a checkpoint left for this operator.
+        rewound_from: run id of the checkpoint, when it is rewound into a new run; else None.
+    """
+
+    job_name: str
+    run_id: str
+    name: str
+    uid: str
+    subtask: int
+    parallelism: int
+    max_parallelism: int
+    attempt: int
+    batch_size: int
+    watermark_interval_s: float
+    clock: Clock
+    random: Random
+    storage: Storage
+    executor: Executor
+    metrics: MetricGroup
+    wake: Callable[[], None]
+    post: Callable[[Callable[[], None]], None]
+    schedule: Callable[[float, Callable[[], None]], None]
+    open_tables: Callable[[Callable[[], None]], KeyedTables]
+    send_to_coordinator: Callable[[object], None]
+    restored: RestoredState
+    rewound_from: str | None = None
+    source: Source[Any] | None = None
+    sink: AnySink | None = None
+    accumulators: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def where(self) -> str:
+        """Names the operator in messages."""
+        return f"{self.name} (uid {self.uid}), subtask {self.subtask} of {self.parallelism}, job {self.job_name}"
+
+
+@dataclass
+class OperatorSnapshot:
+    """What an operator gives to a checkpoint at the barrier.
+
+    Attributes:
+        tables: keyed state on its way to bytes; None when there is none.
+        lists: items of list states, by name.
+        lanes: items of lane lists, by name, each with its lane.
+    """
+
+    tables: TableSnapshot | None = None
+    lists: dict[str, list[bytes]] = field(default_factory=dict)
+    lanes: dict[str, list[tuple[int, bytes]]] = field(default_factory=dict)
+    refs: dict[str, OperatorListRef] = field(default_factory=dict)
+
+
+class Operator(ABC):
+    """One operator of one subtask and attempt. Called on the mailbox thread only.
+
+    Order of calls: `setup`, `open`, then batches, watermarks, barriers (`prepare_snapshot`, `snapshot`) and notifications in any order,
+    `end_input` once when the input is bounded, `close` always.
+    """
+
+    context: OperatorContext
+    output: Output
+
+    def setup(self, context: OperatorContext, output: Output) -> None:
+        """Takes over the surroundings."""
+        self.context = context
+        self.output = output
+        self.watermark = MIN_TIMESTAMP if context.restored.watermark is None else context.restored.watermark
+        self._records_in = context.metrics.counter("numRecordsIn")
+        self._records_out = context.metrics.counter("numRecordsOut")
+        context.metrics.gauge("currentInputWatermark", lambda: self.watermark)
+
+    def open(self) -> None:
+        """Restores state and opens functions; no record was seen yet."""
+
+    def process_batch(self, batch: RecordBatch[Any]) -> None:
+        """Takes a batch, which is not empty."""
+        raise NotImplementedError
+
+    def process_watermark(self, timestamp: int) -> None:
+        """Event time has come to `timestamp`. What that causes is emitted before the watermark."""
+        self.watermark = timestamp
+        self.output.emit_watermark(timestamp)
+
+    def process_status(self, idle: bool) -> None:
+        """The input went idle or woke."""
+        self.output.emit_status(idle)
+
+    def end_input(self) -> None:
+        """No record follows. May emit."""
+
+    def prepare_snapshot(self, checkpoint_id: int) -> None:
+        """A barrier is about to pass. May emit."""
+
+    def snapshot(self, checkpoint_id: int) -> OperatorSnapshot:
+        """The synchronous part of a snapshot."""
+        return OperatorSnapshot()
+
+    def notify_complete(self, checkpoint_id: int) -> None:
+        """The checkpoint, and every older one, is durable."""
+
+    def notify_aborted(self, checkpoint_id: int) -> None:
+        """The checkpoint was given up."""
+
+    def close(self) -> None:
+        """Releases everything; must not emit."""
+
+    # --- for subclasses
+
+    def _emit(self, values: list[Any], timestamps: list[int] | None) -> None:
+        if values:
+            self._records_out.count += len(values)
+            self.output.emit(RecordBatch(values, timestamps))
+
+    def _failure(self, function: object, error: BaseException, value: object, position: str = "") -> UserFunctionFailed:
+        return UserFunctionFailed.of(
+            error, function=function, job=self.context.job_name, operator=self.context.name, uid=self.context.uid,
+            subtask=self.context.subtask, value=value, position=position,
+        )

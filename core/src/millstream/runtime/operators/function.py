@@ -1,0 +1,160 @@
+"""What operators around a user function share: its life, its runtime context, and the policy for its errors."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from millstream.contracts.context import Accumulator, RuntimeContext
+from millstream.contracts.functions import RichFunction
+from millstream.contracts.on_error import DEAD_LETTER_TAG, DeadLetterRecord, OnError
+from millstream.contracts.serializer import Serializer
+from millstream.contracts.state_descriptors import (
+    ListState,
+    ListStateDescriptor,
+    MapState,
+    MapStateDescriptor,
+    ValueState,
+    ValueStateDescriptor,
+)
+from millstream.errors import FunctionStoppedIteration, MillstreamError, NotCopyable, NotKeyed, shorten
+from millstream.records import RecordBatch
+from millstream.runtime.operators.base import Operator, OperatorContext, OperatorSnapshot, Output
+from millstream.state.operator import OperatorStateStore
+from millstream.state.serializers import serializer_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from millstream.state.keyed import KeyedStateStore
+
+T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
+
+END = object()
+
+
+class FunctionContext(RuntimeContext):
+    """The runtime context of one operator."""
+
+    def __init__(self, context: OperatorContext, lists: OperatorStateStore, keyed: KeyedStateStore | None) -> None:
+        self.job_name = context.job_name
+        self.task_name = context.name
+        self.subtask = context.subtask
+        self.parallelism = context.parallelism
+        self.max_parallelism = context.max_parallelism
+        self.attempt = context.attempt
+        self.metrics = context.metrics
+        self._accumulators = context.accumulators
+        self._lists = lists
+        self._keyed = keyed
+
+    def _keyed_store(self, descriptor: Any) -> KeyedStateStore:
+        if self._keyed is None:
+            raise NotKeyed(operator=self.task_name, what=f"keyed state {descriptor.name!r}")
+        return self._keyed
+
+    def get_state(self, descriptor: ValueStateDescriptor[T]) -> ValueState[T]:
+        return self._keyed_store(descriptor).get_state(descriptor)
+
+    def get_list_state(self, descriptor: ListStateDescriptor[T]) -> ListState[T]:
+        return self._keyed_store(descriptor).get_list_state(descriptor)
+
+    def get_map_state(self, descriptor: MapStateDescriptor[K, V]) -> MapState[K, V]:
+        return self._keyed_store(descriptor).get_map_state(descriptor)
+
+    def get_operator_list_state(self, descriptor: ListStateDescriptor[T]) -> ListState[T]:
+        return self._lists.get_list_state(descriptor)
+
+    def accumulator(self, name: str, initial: T, combine: Callable[[T, T], T]) -> Accumulator[T]:
+        found: Accumulator[T] | None = self._accumulators.get(name)
+        if found is None:
+            found = self._accumulators[name] = Accumulator(initial, combine)
+        return found
+
+
+def serializer_of(declared: Any) -> Serializer[Any]:
+    """The serializer of a declared type, or the data codec."""
+    return serializer_for(declared)
+
+
+class FunctionOperator(Operator):
+    """An operator around user functions.
+
+    Args:
+        functions: everything that may have `open` and `close`.
+        on_error: what happens to a record on which the function raises.
+    """
+
+    keyed: KeyedStateStore | None = None
+
+    def __init__(self, *functions: Any, on_error: OnError = "fail") -> None:
+        self._functions = [f for f in functions if isinstance(f, RichFunction)]
+        self._opened: list[RichFunction] = []
+        self._on_error = on_error
+
+    def setup(self, context: OperatorContext, output: Output) -> None:
+        super().setup(context, output)
+        self._failed_records = context.metrics.counter("numRecordsFailed")
+        self._lists = OperatorStateStore(context.name, serializer_of)
+        self._lists.restore(context.restored.lists)
+
+    def open(self) -> None:
+        runtime_context = FunctionContext(self.context, self._lists, self.keyed)
+        for function in self._functions:
+            self._opened.append(function)
+            function.open(runtime_context)
+
+    def snapshot(self, checkpoint_id: int) -> OperatorSnapshot:
+        return OperatorSnapshot(lists=self._lists.snapshot())
+
+    def close(self) -> None:
+        opened, self._opened = self._opened, []
+        for function in reversed(opened):
+            function.close()
+
+    # --- errors
+
+    def _failed(self, function: object, error: Exception, value: Any) -> None:
+        """Applies the policy: returns when the record is dropped or set aside, raises when the job has to fail."""
+        if isinstance(error, MillstreamError):
+            raise error
+        if self._on_error == "fail":
+            raise self._failure(function, error, value) from error
+        self._failed_records.count += 1
+        if self._on_error != "skip":
+            record = DeadLetterRecord(
+                operator=self.context.uid, position="", record=shorten(value, 10_000), error=f"{type(error).__name__}: {error}"
+            )
+            self.output.side[DEAD_LETTER_TAG](RecordBatch([record]))
+
+
+def own_copy(function: T) -> T:
+    """A function object for one subtask and attempt alone: what it keeps in its attributes is not shared.
+
+    Plain functions and lambdas are taken as they are.
+    """
+    if not isinstance(function, RichFunction):
+        return function
+    try:
+        return copy.deepcopy(function)
+    except TypeError as error:
+        raise NotCopyable(function=type(function).__qualname__, reason=str(error)) from error
+
+
+def stopped_early(values: list[Any], rest: Iterator[Any]) -> bool:
+    """Whether a loop over `rest`, an iterator of `values`, ended before the iterator did.
+
+    A function that raises StopIteration inside `map` or `filter` ends them without an error. An iterator that has ended stays ended
+    when its list grows, so one more element tells the two cases apart.
+    """
+    values.append(END)
+    stopped = next(rest, None) is END
+    values.pop()
+    return stopped
+
+
+def stop_iteration(function: object) -> FunctionStoppedIteration:
+    """The error for a function that raised StopIteration."""
+    return FunctionStoppedIteration(function=getattr(function, "__qualname__", type(function).__qualname__))

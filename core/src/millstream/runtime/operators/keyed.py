@@ -1,0 +1,247 @@
+"""Rolling operations on a keyed stream: one output per input, in one loop over the batch.
+
+The table is a dict (or behaves like one) from key to value. The key selector is called in the loop, because keys do not travel.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from millstream.contracts.key_groups import KeyGroups
+from millstream.contracts.on_error import OnError
+from millstream.errors import UndeclaredState
+from millstream.runtime.operators.function import FunctionOperator, own_copy, serializer_of
+from millstream.state.keyed import KeyContext, KeyedStateStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, MutableMapping
+
+    from millstream.contracts.state_backend import KeyedTables
+    from millstream.records import RecordBatch
+    from millstream.runtime.operators.base import OperatorContext, OperatorSnapshot, Output
+    from millstream.state.keyed import StateDescription
+
+KeySelectorFunction = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class KeyedBy:
+    """How a stream is keyed.
+
+    Attributes:
+        selector: gives the key of a record.
+        key_type: declared type of the keys, None for the data codec.
+    """
+
+    selector: KeySelectorFunction
+    key_type: Any = None
+
+
+class KeyedOperator(FunctionOperator):
+    """An operator with keyed state.
+
+    Args:
+        keyed_by: how its input is keyed.
+    """
+
+    keyed: KeyedStateStore
+
+    def __init__(self, keyed_by: KeyedBy, *functions: Any, on_error: OnError = "fail") -> None:
+        super().__init__(*functions, on_error=on_error)
+        self._keyed_by = keyed_by
+        self._key = keyed_by.selector
+        self._tables: KeyedTables
+        self.key_context = KeyContext()
+
+    def setup(self, context: OperatorContext, output: Output) -> None:
+        super().setup(context, output)
+        self._key_group_of = KeyGroups(context.max_parallelism)
+        self._tables = context.open_tables(self._swapped)
+        self.keyed = KeyedStateStore(self._tables, self.key_context, context.name, serializer_of(self._keyed_by.key_type), serializer_of)
+        for chunks, descriptions in context.restored.keyed:
+            self.keyed.restore(chunks, descriptions)
+
+    def open(self) -> None:
+        super().open()
+        self._refuse_undeclared()
+
+    def _refuse_undeclared(self) -> None:
+        """State that nobody takes over would be lost with the next checkpoint."""
+        for name, parts in self.keyed.undeclared().items():
+            if any(part.chunks for part in parts):
+                raise UndeclaredState(operator=self.context.name, uid=self.context.uid, state=name)
+
+    def _swapped(self) -> None:
+        self.keyed.rebind()
+
+    def _new_key(self, key: Any) -> None:
+        """Refuses a key that cannot be one, the first time it is seen."""
+        self._key_group_of(key)
+
+    def table_descriptions(self) -> dict[str, StateDescription]:
+        """What the tables are written as, for the manifest."""
+        return self.keyed.descriptions()
+
+    def snapshot(self, checkpoint_id: int) -> OperatorSnapshot:
+        snapshot = super().snapshot(checkpoint_id)
+        snapshot.tables = self._tables.begin_snapshot(checkpoint_id)
+        return snapshot
+
+    def close(self) -> None:
+        try:
+            super().close()
+        finally:
+            self._tables.close()
+
+
+class RollingOperator(KeyedOperator):
+    """A rolling operation: `_run` folds records into the table and collects results."""
+
+
+    def __init__(self, keyed_by: KeyedBy, owner: Any, function: Callable[[Any, Any], Any], value_type: Any, on_error: OnError) -> None:
+        super().__init__(keyed_by, owner, on_error=on_error)
+        self._function = function
+        self._value_type = value_type
+
+    def open(self) -> None:
+        self.keyed.declare_table("@rolling", "rolling", "flat", serializer_of(self._value_type), self._bind)
+        super().open()
+
+    def _bind(self, table: MutableMapping[Any, Any]) -> None:
+        self._table = table
+
+    def process_batch(self, batch: RecordBatch[Any]) -> None:
+        values, timestamps = batch.values, batch.timestamps
+        self._records_in.count += len(values)
+        results: list[Any] = []
+        rest = iter(values)
+        failed: list[int] = []
+        while True:
+            try:
+                self._run(rest, results)
+            except Exception as error:  # noqa: BLE001 - whatever a user function raises goes to the policy
+                index = len(results) + len(failed)
+                failed.append(index)
+                self._failed(self._function, error, values[index])
+            else:
+                break
+        if failed and timestamps is not None:
+            dropped = set(failed)
+            timestamps = [timestamp for index, timestamp in enumerate(timestamps) if index not in dropped]
+        self._emit(results, timestamps)
+
+    def _run(self, rest: Iterator[Any], results: list[Any]) -> None:
+        raise NotImplementedError
+
+
+class ReduceOperator(RollingOperator):
+    """Combines each record with the key's last result; the first one is its own result."""
+
+    def _run(self, rest: Iterator[Any], results: list[Any]) -> None:
+        table, key, reduce = self._table, self._key, self._function
+        for value in rest:
+            k = key(value)
+            try:
+                result = table[k]
+            except KeyError:
+                self._new_key(k)
+                result = value
+            else:
+                result = reduce(result, value)
+            table[k] = result
+            results.append(result)
+
+
+class FoldOperator(RollingOperator):
+    """Folds each record into the key's accumulator, which is the result."""
+
+    def __init__(self, keyed_by: KeyedBy, owner: Any, function: Callable[[Any, Any], Any], initial: Any, value_type: Any, on_error: OnError) -> None:
+        super().__init__(keyed_by, owner, function, value_type, on_error)
+        self._initial = initial
+
+    def _run(self, rest: Iterator[Any], results: list[Any]) -> None:
+        table, key, fold = self._table, self._key, self._function
+        for value in rest:
+            k = key(value)
+            try:
+                accumulator = table[k]
+            except KeyError:
+                self._new_key(k)
+                accumulator = copy.deepcopy(self._initial)
+            accumulator = fold(accumulator, value)
+            table[k] = accumulator
+            results.append(accumulator)
+
+
+class AggregateOperator(RollingOperator):
+    """Adds each record to the key's accumulator and emits the accumulator's result."""
+
+    def __init__(self, keyed_by: KeyedBy, aggregate: Any, value_type: Any, on_error: OnError) -> None:
+        super().__init__(keyed_by, aggregate, aggregate.add, value_type, on_error)
+        self._create = aggregate.create_accumulator
+        self._result = aggregate.get_result
+
+    def _run(self, rest: Iterator[Any], results: list[Any]) -> None:
+        table, key, add, result = self._table, self._key, self._function, self._result
+        for value in rest:
+            k = key(value)
+            try:
+                accumulator = table[k]
+            except KeyError:
+                self._new_key(k)
+                accumulator = self._create()
+            accumulator = add(value, accumulator)
+            table[k] = accumulator
+            results.append(result(accumulator))
+
+
+@dataclass(frozen=True)
+class ReduceSpec:
+    """reduce, and sum, min, max, min_by, max_by.
+
+    Attributes:
+        method: name of the function object's method, None to call the object itself.
+    """
+
+    keyed_by: KeyedBy
+    function: Any
+    method: str | None = None
+    value_type: Any = None
+    on_error: OnError = "fail"
+    keeps_state: bool = True
+
+    def create(self) -> ReduceOperator:
+        owner = own_copy(self.function)
+        return ReduceOperator(self.keyed_by, owner, getattr(owner, self.method) if self.method else owner, self.value_type, self.on_error)
+
+
+@dataclass(frozen=True)
+class FoldSpec:
+    """fold."""
+
+    keyed_by: KeyedBy
+    initial: Any
+    function: Callable[[Any, Any], Any]
+    value_type: Any = None
+    on_error: OnError = "fail"
+    keeps_state: bool = True
+
+    def create(self) -> FoldOperator:
+        return FoldOperator(self.keyed_by, self.function, self.function, self.initial, self.value_type, self.on_error)
+
+
+@dataclass(frozen=True)
+class AggregateSpec:
+    """aggregate without a window."""
+
+    keyed_by: KeyedBy
+    aggregate: Any
+    value_type: Any = None
+    on_error: OnError = "fail"
+    keeps_state: bool = True
+
+    def create(self) -> AggregateOperator:
+        return AggregateOperator(self.keyed_by, own_copy(self.aggregate), self.value_type, self.on_error)

@@ -1,0 +1,196 @@
+"""Sinks: one operator for each of the three contracts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from millstream.checkpoint.commit import TwoPhaseCommitter
+from millstream.checkpoint.write_ahead import WriteAheadLog
+from millstream.contracts.sink import AnySink, Sink, SinkContext
+from millstream.contracts.two_phase_commit import TwoPhaseCommitSink
+from millstream.contracts.write_ahead import WriteAheadSink
+from millstream.ports import crash_point
+from millstream.runtime.operators.base import Operator, OperatorSnapshot
+from millstream.state.serializers import serializer_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from millstream.contracts.sink import SinkWriter
+    from millstream.contracts.two_phase_commit import TwoPhaseCommitWriter
+    from millstream.contracts.write_ahead import WriteAheadLanes
+    from millstream.records import RecordBatch
+    from millstream.runtime.operators.base import OperatorContext, Output
+
+LANES = "lanes"
+
+
+class SinkOperator(Operator):
+    """What the three have in common. `committed` tells the task when nothing is left to commit."""
+
+    def setup(self, context: OperatorContext, output: Output) -> None:
+        super().setup(context, output)
+        lanes = max(context.parallelism, context.restored.lane_count)
+        self._sink_context = SinkContext(
+            job_name=context.job_name,
+            run_id=context.run_id,
+            sink_uid=context.uid,
+            subtask=context.subtask,
+            parallelism=context.parallelism,
+            attempt=context.attempt,
+            lane=context.subtask,
+            owned_lanes=tuple(lane for lane in range(lanes) if lane % context.parallelism == context.subtask),
+            clock=context.clock,
+            random=context.random,
+            storage=context.storage,
+            executor=context.executor,
+            metrics=context.metrics,
+        )
+
+    def committed(self) -> bool:
+        """Whether everything of completed checkpoints is committed."""
+        return True
+
+    def _schedule(self, delay_s: float, action: Callable[[], None]) -> None:
+        self.context.schedule(self.context.clock.monotonic_s() + delay_s, action)
+
+    def _old_run(self) -> SinkContext | None:
+        """The context of the run that is being rewound, None when nothing is."""
+        old = self.context.rewound_from
+        return replace(self._sink_context, run_id=old) if old else None
+
+
+class PlainSinkOperator(SinkOperator):
+    """Writes at once, flushes at barriers."""
+
+    def __init__(self, sink: Sink[Any]) -> None:
+        self._sink = sink
+        self._writer: SinkWriter[Any] | None = None
+
+    def open(self) -> None:
+        self._writer = self._sink.open(self._sink_context)
+
+    def process_batch(self, batch: RecordBatch[Any]) -> None:
+        assert self._writer is not None  # noqa: S101 - opened
+        self._records_in.count += len(batch.values)
+        self._writer.write(batch.values, batch.timestamps)
+        crash_point("sink.write.mid_epoch")
+
+    def prepare_snapshot(self, checkpoint_id: int) -> None:
+        self._flush()
+
+    def end_input(self) -> None:
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._writer is not None:
+            self._writer.flush()
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+class TwoPhaseCommitOperator(SinkOperator):
+    """Prepares at barriers, commits on completion."""
+
+    def __init__(self, sink: TwoPhaseCommitSink[Any]) -> None:
+        self._sink = sink
+        self._writer: TwoPhaseCommitWriter[Any] | None = None
+
+    def open(self) -> None:
+        restored = self.context.restored
+        old = self._old_run()
+        if old is not None:
+            self._recover(old, restored.lanes.get(LANES, []), rewound=True)
+            self.close()
+        self._recover(self._sink_context, [] if old else restored.lanes.get(LANES, []), rewound=False)
+
+    def _recover(self, context: SinkContext, items: list[tuple[int, bytes]], *, rewound: bool) -> None:
+        crash_point("sink.open.before_fence")
+        self._writer = self._sink.open(context)
+        crash_point("sink.open.after_fence")
+        self._committer = TwoPhaseCommitter(self._writer, context, self._schedule)
+        self._committer.recover(items, self.context.restored.checkpoint_id, rewound=rewound)
+
+    def process_batch(self, batch: RecordBatch[Any]) -> None:
+        assert self._writer is not None  # noqa: S101 - opened
+        self._records_in.count += len(batch.values)
+        self._writer.write(batch.values, batch.timestamps)
+
+    def prepare_snapshot(self, checkpoint_id: int) -> None:
+        self._committer.prepare(checkpoint_id)
+
+    def snapshot(self, checkpoint_id: int) -> OperatorSnapshot:
+        return OperatorSnapshot(lanes={LANES: self._committer.snapshot()})
+
+    def notify_complete(self, checkpoint_id: int) -> None:
+        self._committer.complete(checkpoint_id)
+
+    def committed(self) -> bool:
+        return not self._committer.has_pending()
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+class WriteAheadOperator(SinkOperator):
+    """Logs records in the checkpoint, commits on completion."""
+
+    def __init__(self, sink: WriteAheadSink[Any]) -> None:
+        self._sink = sink
+        self._lanes: WriteAheadLanes[Any] | None = None
+
+    def open(self) -> None:
+        items = self.context.restored.lanes.get(LANES, [])
+        old = self._old_run()
+        if old is not None:
+            self._recover(old, items, rewound=True)
+            self.close()
+        self._recover(self._sink_context, [] if old else items, rewound=False)
+
+    def _recover(self, context: SinkContext, items: list[tuple[int, bytes]], *, rewound: bool) -> None:
+        self._lanes = self._sink.open(context)
+        self._log = WriteAheadLog(
+            self._lanes, context, serializer_for(self._sink.record_type), self._sink.capabilities.max_commit_records
+        )
+        self._log.recover(items, self.context.restored.checkpoint_id, rewound=rewound)
+
+    def process_batch(self, batch: RecordBatch[Any]) -> None:
+        self._records_in.count += len(batch.values)
+        self._log.write(batch.values)
+
+    def prepare_snapshot(self, checkpoint_id: int) -> None:
+        self._log.seal(checkpoint_id)
+
+    def snapshot(self, checkpoint_id: int) -> OperatorSnapshot:
+        return OperatorSnapshot(lanes={LANES: self._log.snapshot()})
+
+    def notify_complete(self, checkpoint_id: int) -> None:
+        self._log.complete(checkpoint_id)
+
+    def close(self) -> None:
+        if self._lanes is not None:
+            self._lanes.close()
+
+
+@dataclass(frozen=True)
+class SinkSpec:
+    """sink_to.
+
+    Attributes:
+        sink: resolved.
+        keeps_state: False for sinks that leave nothing behind, such as print.
+    """
+
+    sink: AnySink
+    keeps_state: bool = True
+
+    def create(self) -> SinkOperator:
+        if isinstance(self.sink, WriteAheadSink):
+            return WriteAheadOperator(self.sink)
+        if isinstance(self.sink, TwoPhaseCommitSink):
+            return TwoPhaseCommitOperator(self.sink)
+        return PlainSinkOperator(self.sink)

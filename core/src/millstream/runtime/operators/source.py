@@ -1,0 +1,183 @@
+"""The head of a source task: reads, stamps, and captures positions at barriers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from millstream.contracts.on_error import DEAD_LETTER_TAG, DeadLetterRecord, OnError
+from millstream.contracts.source import ReaderContext, Rejected, Source, SourceReader, Split
+from millstream.contracts.watermarks import WatermarkStrategy
+from millstream.errors import DamagedState, MalformedRecord, MillstreamError, shorten
+from millstream.records import MAX_TIMESTAMP, RecordBatch
+from millstream.runtime.event_time import EventTime
+from millstream.runtime.messages import FromEnumerator, NoMoreSplits, SplitsAssigned
+from millstream.runtime.operators.base import Operator, OperatorSnapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from millstream.runtime.operators.base import OperatorContext
+
+SPLITS = "splits"
+
+
+class _ReaderContext(ReaderContext):
+    def __init__(self, context: OperatorContext) -> None:
+        self._context = context
+        self.subtask = context.subtask
+        self.parallelism = context.parallelism
+        self.clock = context.clock
+        self.random = context.random
+        self.storage = context.storage
+        self.executor = context.executor
+        self.metrics = context.metrics
+
+    def wake(self) -> None:
+        self._context.wake()
+
+    def request_split(self) -> None:
+        self._context.send_to_coordinator(None)
+
+    def send_to_enumerator(self, message: bytes) -> None:
+        self._context.send_to_coordinator(message)
+
+
+class SourceOperator(Operator):
+    """Reads one subtask's splits.
+
+    Args:
+        source: the connector.
+        strategy: timestamps and watermarks.
+        on_error: what happens to input that is no record.
+    """
+
+    def __init__(self, source: Source[Any], strategy: WatermarkStrategy[Any], on_error: OnError) -> None:
+        self._source = source
+        self._strategy = strategy
+        self._on_error = on_error
+        self._reader: SourceReader[Any] | None = None
+        self.ended = False
+
+    def open(self) -> None:
+        self._rejected = self.context.metrics.counter("numRecordsRejected")
+        self._event_time = EventTime(self._strategy, self.output, self.context.clock, self.watermark, self._emit)
+        self._reader = self._source.create_reader(_ReaderContext(self.context))
+        restored = [_decode_split(item) for item in self.context.restored.lists.get(SPLITS, [])]
+        if restored:
+            self._add_splits(restored)
+        self._reader.start()
+        if self._event_time.makes_watermarks:
+            self._schedule()
+
+    @property
+    def reader(self) -> SourceReader[Any]:
+        """The open reader."""
+        assert self._reader is not None  # noqa: S101 - opened
+        return self._reader
+
+    def _add_splits(self, splits: Sequence[Split]) -> None:
+        for split in splits:
+            self._event_time.add_split(split.split_id)
+        self.reader.add_splits(splits)
+
+    def receive(self, message: object) -> None:
+        """A message of the enumerator."""
+        if isinstance(message, SplitsAssigned):
+            self._add_splits(message.splits)
+        elif isinstance(message, NoMoreSplits):
+            self._event_time.nothing_to_read()
+            self.reader.no_more_splits()
+        elif isinstance(message, FromEnumerator):
+            self.reader.receive(message.message)
+
+    # --- reading
+
+    def poll(self) -> bool:
+        """Reads and emits one batch. False when there was none."""
+        reader = self.reader
+        fetched = reader.fetch(self.context.batch_size)
+        if fetched is not None:
+            for rejected in fetched.rejected:
+                self._reject(rejected)
+            if fetched.values:
+                self._process(fetched.split_id, fetched.values, fetched.timestamps)
+        for split_id in reader.finished_splits():
+            self._event_time.remove_split(split_id)
+        if fetched is None:
+            self.ended = reader.finished()
+            return False
+        return True
+
+    def _process(self, split_id: str, values: list[Any], timestamps: list[int] | None) -> None:
+        try:
+            self._event_time.process(split_id, values, timestamps)
+        except MillstreamError:
+            raise
+        except Exception as error:
+            raise self._failure(self._strategy.timestamps or self._strategy.generator, error, values) from error
+        self.watermark = self._event_time.valve.watermark
+
+    def ready_at_s(self) -> float | None:
+        """When `poll` is worth another call; None to wait for a wake-up."""
+        return self.reader.ready_at_s()
+
+    def _reject(self, rejected: Rejected) -> None:
+        self._rejected.count += 1
+        if self._on_error == "fail":
+            raise MalformedRecord(source_uid=self.context.uid, position=rejected.position, record=shorten(rejected.raw), error=rejected.error)
+        if self._on_error != "skip":
+            text = rejected.raw.decode(errors="backslashreplace")
+            record = DeadLetterRecord(operator=self.context.uid, position=rejected.position, record=text, error=rejected.error)
+            self.output.side[DEAD_LETTER_TAG](RecordBatch([record]))
+
+    def held_back(self) -> None:
+        """The task could not read because its consumers have no room."""
+        self._event_time.held_back()
+
+    def _schedule(self) -> None:
+        self.context.schedule(self.context.clock.monotonic_s() + self.context.watermark_interval_s, self._tick)
+
+    def _tick(self) -> None:
+        if not self.ended:
+            self._event_time.tick()
+            self.watermark = self._event_time.valve.watermark
+            self._schedule()
+
+    def end_input(self) -> None:
+        self.watermark = MAX_TIMESTAMP
+        self._event_time.end()
+
+    # --- checkpoints
+
+    def snapshot(self, checkpoint_id: int) -> OperatorSnapshot:
+        return OperatorSnapshot(lists={SPLITS: [msgspec.msgpack.encode(split) for split in self.reader.snapshot(checkpoint_id)]})
+
+    def notify_complete(self, checkpoint_id: int) -> None:
+        self.reader.notify_checkpoint_complete(checkpoint_id)
+
+    def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+
+
+def _decode_split(data: bytes) -> Split:
+    try:
+        return msgspec.msgpack.decode(data, type=Split)
+    except msgspec.MsgspecError as error:
+        raise DamagedState(serializer="the position of a source split", reason=str(error)) from error
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """from_source."""
+
+    source: Source[Any]
+    strategy: WatermarkStrategy[Any]
+    on_error: OnError = "fail"
+    keeps_state: bool = True
+
+    def create(self) -> SourceOperator:
+        return SourceOperator(self.source, self.strategy, self.on_error)

@@ -1,0 +1,177 @@
+"""map, filter, flat_map and map_batch.
+
+Each is one pass over the batch. `rest` is the batch's iterator: it stands just behind the record on which the function raised, so error
+positions are exact and no function is called twice, without a try per record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import compress
+from typing import Any
+
+from millstream.contracts.on_error import OnError
+from millstream.errors import WrongBatchLength
+from millstream.records import RecordBatch
+from millstream.runtime.operators.base import Operator
+from millstream.runtime.operators.function import FunctionOperator, own_copy, stop_iteration, stopped_early
+
+Function = Callable[[Any], Any]
+
+
+class _PerRecord(FunctionOperator):
+    """Calls one function per record.
+
+    Args:
+        owner: the object whose life the operator manages: the function, or the object it is a method of.
+        function: called with each record.
+    """
+
+    def __init__(self, owner: Any, function: Function, on_error: OnError) -> None:
+        super().__init__(owner, on_error=on_error)
+        self._function = function
+
+    def _results(self, batch: RecordBatch[Any]) -> tuple[list[Any], list[int]]:
+        """Results in order, and the indices of records that failed and were set aside."""
+        function, values = self._function, batch.values
+        self._records_in.count += len(values)
+        results: list[Any] = []
+        failed: list[int] = []
+        rest = iter(values)
+        while True:
+            try:
+                results.extend(map(function, rest))
+                if stopped_early(values, rest):
+                    raise stop_iteration(function)
+            except Exception as error:  # noqa: BLE001 - whatever a user function raises goes to the policy
+                index = len(results) + len(failed)
+                failed.append(index)
+                self._failed(function, error, values[index])
+            else:
+                return results, failed
+
+
+class MapOperator(_PerRecord):
+    """Applies a function to every record; timestamps stay as they are."""
+
+    def process_batch(self, batch: RecordBatch[Any]) -> None:
+        results, failed = self._results(batch)
+        self._emit(results, without(batch.timestamps, failed))
+
+
+class FilterOperator(_PerRecord):
+    """Keeps the records for which the function gives something true."""
+
+    def process_batch(self, batch: RecordBatch[Any]) -> None:
+        flags, failed = self._results(batch)
+        values, timestamps = batch.values, batch.timestamps
+        if failed:
+            dropped = set(failed)
+            values = [value for index, value in enumerate(values) if index not in dropped]
+            timestamps = without(timestamps, failed)
+        self._emit(list(compress(values, flags)), None if timestamps is None else list(compress(timestamps, flags)))
+
+
+class FlatMapOperator(_PerRecord):
+    """Replaces every record by any number of others, which take its timestamp."""
+
+    def process_batch(self, batch: RecordBatch[Any]) -> None:
+        function, timestamps = self._function, batch.timestamps
+        self._records_in.count += len(batch.values)
+        values: list[Any] = []
+        times: list[int] = []
+        for index, value in enumerate(batch.values):
+            made = len(values)
+            try:
+                produced = function(value)
+                if produced is not None:
+                    values.extend(produced)
+            except Exception as error:  # noqa: BLE001 - whatever a user function raises goes to the policy
+                del values[made:]
+                self._failed(function, error, value)
+            else:
+                if timestamps is not None and len(values) > made:
+                    times.extend([timestamps[index]] * (len(values) - made))
+        self._emit(values, None if timestamps is None else times)
+
+
+class MapBatchOperator(FunctionOperator):
+    """Gives a function the whole list of records and takes a list of as many results."""
+
+    def __init__(self, owner: Any, function: Callable[[list[Any]], Iterable[Any]]) -> None:
+        super().__init__(owner)
+        self._function = function
+
+    def process_batch(self, batch: RecordBatch[Any]) -> None:
+        given = len(batch.values)
+        self._records_in.count += given
+        try:
+            results = self._function(batch.values)
+        except Exception as error:
+            raise self._failure(self._function, error, batch.values) from error
+        if type(results) is not list:
+            results = list(results) if isinstance(results, Iterable) else results
+        if not isinstance(results, list) or len(results) != given:
+            returned = f"{len(results)}" if isinstance(results, list) else f"a {type(results).__name__}"
+            name = getattr(self._function, "__qualname__", type(self._function).__qualname__)
+            raise WrongBatchLength(operator=self.context.name, function=name, given=given, returned=returned)
+        self._emit(results, batch.timestamps)
+
+
+class PassOperator(Operator):
+    """Hands everything on: the meeting point of a union, or a stream that was only dealt out anew."""
+
+    def process_batch(self, batch: RecordBatch[Any]) -> None:
+        self._records_in.count += len(batch.values)
+        self._emit(batch.values, batch.timestamps)
+
+
+def without(timestamps: list[int] | None, failed: list[int]) -> list[int] | None:
+    """The timestamps of the records that did not fail."""
+    if timestamps is None or not failed:
+        return timestamps
+    dropped = set(failed)
+    return [timestamp for index, timestamp in enumerate(timestamps) if index not in dropped]
+
+
+@dataclass(frozen=True)
+class FunctionSpec:
+    """A stateless operator around one function.
+
+    Attributes:
+        operator: `MapOperator`, `FilterOperator` or `FlatMapOperator`.
+        owner: the function object, opened and closed when it is a RichFunction.
+        method: name of the method to call, None to call the object itself.
+    """
+
+    operator: type[_PerRecord]
+    owner: Any
+    method: str | None = None
+    on_error: OnError = "fail"
+    keeps_state: bool = False
+
+    def create(self) -> Operator:
+        owner = own_copy(self.owner)
+        return self.operator(owner, getattr(owner, self.method) if self.method else owner, self.on_error)
+
+
+@dataclass(frozen=True)
+class MapBatchSpec:
+    """map_batch."""
+
+    function: Callable[[list[Any]], Iterable[Any]]
+    keeps_state: bool = False
+
+    def create(self) -> Operator:
+        return MapBatchOperator(self.function, self.function)
+
+
+@dataclass(frozen=True)
+class PassSpec:
+    """union, and partitioning on its own."""
+
+    keeps_state: bool = False
+
+    def create(self) -> Operator:
+        return PassOperator()

@@ -1,0 +1,67 @@
+"""assign_timestamps_and_watermarks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from millstream.errors import MillstreamError
+from millstream.records import MAX_TIMESTAMP
+from millstream.runtime.event_time import EventTime
+from millstream.runtime.operators.base import Operator
+
+if TYPE_CHECKING:
+    from millstream.contracts.watermarks import WatermarkStrategy
+    from millstream.records import RecordBatch
+
+_ONLY = "input"
+
+
+class TimestampsOperator(Operator):
+    """Stamps records and makes watermarks; upstream watermarks end here, except the one that ends the stream."""
+
+    def __init__(self, strategy: WatermarkStrategy[Any]) -> None:
+        self._strategy = strategy
+
+    def open(self) -> None:
+        self._event_time = EventTime(self._strategy, self.output, self.context.clock, self.watermark, self._emit)
+        self._event_time.add_split(_ONLY)
+        if self._event_time.makes_watermarks:
+            self._schedule()
+
+    def _schedule(self) -> None:
+        self.context.schedule(self.context.clock.monotonic_s() + self.context.watermark_interval_s, self._tick)
+
+    def _tick(self) -> None:
+        if self.watermark != MAX_TIMESTAMP:
+            self._event_time.tick()
+            self._schedule()
+
+    def process_batch(self, batch: RecordBatch[Any]) -> None:
+        self._records_in.count += len(batch.values)
+        try:
+            self._event_time.process(_ONLY, batch.values, batch.timestamps)
+        except MillstreamError:
+            raise
+        except Exception as error:
+            raise self._failure(self._strategy.timestamps or self._strategy.generator, error, batch.values) from error
+        self.watermark = self._event_time.valve.watermark
+
+    def process_watermark(self, timestamp: int) -> None:
+        if timestamp == MAX_TIMESTAMP:
+            self.watermark = timestamp
+            self._event_time.end()
+
+    def process_status(self, idle: bool) -> None:
+        """Idleness is judged here anew, by the records that come."""
+
+
+@dataclass(frozen=True)
+class TimestampsSpec:
+    """assign_timestamps_and_watermarks."""
+
+    strategy: WatermarkStrategy[Any]
+    keeps_state: bool = False
+
+    def create(self) -> TimestampsOperator:
+        return TimestampsOperator(self.strategy)

@@ -1,0 +1,360 @@
+"""Windows over keyed streams.
+
+State is one dict per window, {start: {key: contents}}, with one entry in a heap per window. All records of a window are equally late,
+so lateness and firing are decided once per window and batch, in `_resolve`; the loops in between know only the bounds of the window at
+hand and its dict.
+
+A watermark t completes the windows whose last ms is <= t. A window stays for the allowed lateness; until then a late record fires it
+again for its key, at once. What comes later than that goes to the late side output or is counted.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from millstream.contracts.functions import ProcessWindowFunction, WindowContext
+from millstream.errors import MillstreamError, MissingTimestamps
+from millstream.records import RecordBatch
+from millstream.runtime.operators.function import own_copy, serializer_of
+from millstream.runtime.operators.keyed import KeyedBy, KeyedOperator
+from millstream.runtime.operators.process import SideOutputs
+from millstream.state.keyed import NO_KEY
+from millstream.windowing.assigners import TimeWindow, TumblingEventTimeWindows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, MutableMapping
+
+    from millstream.runtime.operators.base import OperatorSnapshot
+
+EMPTY_BOUNDS = (1, 0)
+"""Bounds that hold no timestamp, so that the next record is resolved anew."""
+
+
+class WindowFunctionContext(WindowContext[TimeWindow]):
+    """What a window function sees."""
+
+    __slots__ = ("_operator", "_sides", "current")
+
+    def __init__(self, operator: WindowOperator) -> None:
+        self._operator = operator
+        self._sides = SideOutputs(operator.output, operator.context.name)
+        self.current = TimeWindow(0, 0)
+
+    def window(self) -> TimeWindow:
+        return self.current
+
+    def current_watermark(self) -> int:
+        return self._operator.watermark
+
+    def current_processing_time(self) -> int:
+        return self._operator.context.clock.now_ms()
+
+    def output(self, tag: Any, value: Any) -> None:
+        self._sides.emit(tag, value, self.current.max_timestamp)
+
+
+class WindowOperator(KeyedOperator):
+    """Tumbling event-time windows with the default trigger. Subclasses say how contents grow.
+
+    Args:
+        window: the assigner.
+        lateness_ms: how long a window stays after it was complete, >= 0.
+        late_tag: side output for late records, None to count them only.
+        owner: the aggregating function object.
+        window_function: gets the contents when the window fires; None emits them as they are.
+    """
+
+    _kind: ClassVar[str]
+
+    def __init__(self, spec: WindowSpec, owner: Any, window_function: ProcessWindowFunction[Any, Any, Any, TimeWindow] | None) -> None:
+        super().__init__(spec.keyed_by, owner, window_function)
+        self._assigner = spec.window
+        self._lateness_ms = spec.lateness_ms
+        self._late_tag = spec.late_tag
+        self._value_type = spec.value_type
+        self._window_function = window_function
+        self._heap: list[int] = []
+        self._expiring: list[int] = []
+
+    def open(self) -> None:
+        self._late_records = self.context.metrics.counter("numLateRecordsDropped")
+        self._ctx = WindowFunctionContext(self)
+        self.keyed.declare_table("@window", self._kind, "namespaced", serializer_of(self._value_type), self._bind)
+        size, lateness = self._assigner.size_ms, self._lateness_ms
+        for start in sorted(self._windows):
+            # A restored window that was complete at the restored watermark has fired; it only waits for its end of life.
+            complete = start + size - 1 <= self.watermark
+            heapq.heappush(self._expiring if complete and lateness else self._heap, start)
+        super().open()
+
+    def _bind(self, table: MutableMapping[Any, Any]) -> None:
+        self._windows = table
+        self._forget_current()
+
+    def _forget_current(self) -> None:
+        """The next record looks its window up anew: after a window went, at a barrier, and when tables were swapped."""
+        self._current: Any = None
+        self._lo, self._hi = EMPTY_BOUNDS
+
+    # --- records
+
+    def process_batch(self, batch: RecordBatch[Any]) -> None:
+        values, timestamps = batch.values, batch.timestamps
+        if timestamps is None:
+            raise MissingTimestamps(operator=self.context.name)
+        self._records_in.count += len(values)
+        rest = iter(values)
+        try:
+            self._add_all(rest, timestamps)
+        except MillstreamError:
+            raise
+        except Exception as error:
+            index = len(values) - rest.__length_hint__() - 1
+            raise self._failure(self._functions_name(), error, values[index]) from error
+
+    def _functions_name(self) -> Any:
+        return self._functions[0] if self._functions else self._add_one
+
+    def _add_all(self, rest: Iterator[Any], timestamps: list[int]) -> None:
+        raise NotImplementedError
+
+    def _add_one(self, contents: MutableMapping[Any, Any], key: Any, value: Any) -> None:
+        """The same for one record, for the rare path."""
+        raise NotImplementedError
+
+    def _resolve(self, timestamp: int) -> tuple[Any, int, int]:
+        """The dict and the bounds of a record's window; (None, bounds of nothing) when the window is complete already."""
+        start = self._assigner.start_of(timestamp)
+        end = start + self._assigner.size_ms
+        if end - 1 <= self.watermark:
+            self._forget_current()
+            return None, *EMPTY_BOUNDS
+        contents = self._windows.get(start)
+        if contents is None:
+            self._windows[start] = {}
+            contents = self._windows[start]
+            heapq.heappush(self._heap, start)
+        self._current, self._lo, self._hi = contents, start, end
+        return contents, start, end
+
+    def _straggler(self, value: Any, timestamp: int) -> None:
+        """A record whose window is complete: fires it again while it is allowed, else is late."""
+        start = self._assigner.start_of(timestamp)
+        max_timestamp = start + self._assigner.size_ms - 1
+        if max_timestamp + self._lateness_ms <= self.watermark:
+            self._late(value, timestamp)
+            return
+        contents = self._windows.get(start)
+        if contents is None:
+            self._windows[start] = {}
+            contents = self._windows[start]
+            heapq.heappush(self._expiring, start)
+        key = self._key(value)
+        self._new_key(key)
+        self._add_one(contents, key, value)
+        self._fire(start, [(key, contents[key])])
+
+    def _late(self, value: Any, timestamp: int) -> None:
+        if self._late_tag is not None and self._late_tag in self.output.side:
+            self.output.side[self._late_tag](RecordBatch([value], [timestamp]))
+        else:
+            self._late_records.count += 1
+
+    # --- time
+
+    def process_watermark(self, timestamp: int) -> None:
+        self.watermark = timestamp
+        size, heap = self._assigner.size_ms, self._heap
+        while heap and heap[0] + size - 1 <= timestamp:
+            start = heapq.heappop(heap)
+            self._forget_current()
+            self._fire(start, self._windows[start].items())
+            if start + size - 1 + self._lateness_ms <= timestamp:
+                self._remove(start)
+            else:
+                heapq.heappush(self._expiring, start)
+        while self._expiring and self._expiring[0] + size - 1 + self._lateness_ms <= timestamp:
+            self._remove(heapq.heappop(self._expiring))
+        self.output.emit_watermark(timestamp)
+
+    def _remove(self, start: int) -> None:
+        self._forget_current()
+        contents = self._windows.pop(start)
+        function = self._window_function
+        if function is not None:
+            self._ctx.current = TimeWindow(start, start + self._assigner.size_ms)
+            for _ in contents:
+                function.clear(self._ctx)
+
+    def _fire(self, start: int, entries: Iterable[tuple[Any, Any]]) -> None:
+        """Emits the results of some keys of a window at its last ms."""
+        end = start + self._assigner.size_ms
+        function = self._window_function
+        if function is None:
+            results = self._results(entries)
+        else:
+            results = []
+            self._ctx.current = TimeWindow(start, end)
+            key = None
+            try:
+                for key, contents in entries:
+                    self.key_context.key = key
+                    results.extend(function.process(key, self._ctx, self._elements(contents)) or ())
+            except MillstreamError:
+                raise
+            except Exception as error:
+                raise self._failure(function.process, error, f"window {self._ctx.current} of key {key!r}") from error
+            self.key_context.key = NO_KEY
+        self._emit(results, [end - 1] * len(results))
+
+    def _results(self, entries: Iterable[tuple[Any, Any]]) -> list[Any]:
+        return [contents for _, contents in entries]
+
+    def _elements(self, contents: Any) -> Iterable[Any]:
+        """What a window function is given: the one aggregate."""
+        return (contents,)
+
+    def snapshot(self, checkpoint_id: int) -> OperatorSnapshot:
+        self._forget_current()
+        return super().snapshot(checkpoint_id)
+
+
+class ReducingWindowOperator(WindowOperator):
+    """Contents are the reduced record."""
+
+    _kind = "reducing window"
+
+    def __init__(self, spec: WindowSpec, owner: Any, reduce: Callable[[Any, Any], Any], window_function: Any) -> None:
+        super().__init__(spec, owner, window_function)
+        self._reduce = reduce
+
+    def _add_all(self, rest: Iterator[Any], timestamps: list[int]) -> None:
+        key, reduce, resolve = self._key, self._reduce, self._resolve
+        current, lo, hi = self._current, self._lo, self._hi
+        for value, t in zip(rest, timestamps):  # noqa: B905 - a batch has as many of both, and strict costs time here
+            if t >= hi or t < lo:
+                current, lo, hi = resolve(t)
+                if current is None:
+                    self._straggler(value, t)
+                    continue
+            k = key(value)
+            try:
+                before = current[k]
+            except KeyError:
+                self._new_key(k)
+                current[k] = value
+            else:
+                result = reduce(before, value)
+                if result is not before:
+                    current[k] = result
+
+    def _add_one(self, contents: MutableMapping[Any, Any], key: Any, value: Any) -> None:
+        contents[key] = self._reduce(contents[key], value) if key in contents else value
+
+
+class AggregatingWindowOperator(WindowOperator):
+    """Contents are an accumulator."""
+
+    _kind = "aggregating window"
+
+    def __init__(self, spec: WindowSpec, aggregate: Any, window_function: Any) -> None:
+        super().__init__(spec, aggregate, window_function)
+        self._add = aggregate.add
+        self._create = aggregate.create_accumulator
+        self._result = aggregate.get_result
+
+    def _add_all(self, rest: Iterator[Any], timestamps: list[int]) -> None:
+        key, add, resolve = self._key, self._add, self._resolve
+        current, lo, hi = self._current, self._lo, self._hi
+        for value, t in zip(rest, timestamps):  # noqa: B905 - as above
+            if t >= hi or t < lo:
+                current, lo, hi = resolve(t)
+                if current is None:
+                    self._straggler(value, t)
+                    continue
+            k = key(value)
+            try:
+                before = current[k]
+            except KeyError:
+                self._new_key(k)
+                current[k] = add(value, self._create())
+            else:
+                after = add(value, before)
+                if after is not before:
+                    current[k] = after
+
+    def _add_one(self, contents: MutableMapping[Any, Any], key: Any, value: Any) -> None:
+        contents[key] = self._add(value, contents[key] if key in contents else self._create())
+
+    def _results(self, entries: Iterable[tuple[Any, Any]]) -> list[Any]:
+        result = self._result
+        return [result(accumulator) for _, accumulator in entries]
+
+    def _elements(self, contents: Any) -> Iterable[Any]:
+        return (self._result(contents),)
+
+
+class BufferingWindowOperator(WindowOperator):
+    """Contents are all the records, in order of arrival."""
+
+    _kind = "buffering window"
+
+    def _add_all(self, rest: Iterator[Any], timestamps: list[int]) -> None:
+        key, resolve = self._key, self._resolve
+        current, lo, hi = self._current, self._lo, self._hi
+        for value, t in zip(rest, timestamps):  # noqa: B905 - as above
+            if t >= hi or t < lo:
+                current, lo, hi = resolve(t)
+                if current is None:
+                    self._straggler(value, t)
+                    continue
+            k = key(value)
+            try:
+                current[k].append(value)
+            except KeyError:
+                self._new_key(k)
+                current[k] = [value]
+
+    def _add_one(self, contents: MutableMapping[Any, Any], key: Any, value: Any) -> None:
+        if key in contents:
+            contents[key].append(value)
+        else:
+            contents[key] = [value]
+
+    def _elements(self, contents: Any) -> Iterable[Any]:
+        return list(contents)
+
+
+@dataclass(frozen=True)
+class WindowSpec:
+    """A window operation.
+
+    Attributes:
+        reduce: the reduce function (object), for a reducing window.
+        reduce_method: its method, None to call the object itself.
+        aggregate: the AggregateFunction, for an aggregating window; with neither the window keeps all records.
+        value_type: declared type of the contents (of one record, where all are kept).
+    """
+
+    keyed_by: KeyedBy
+    window: TumblingEventTimeWindows
+    lateness_ms: int = 0
+    late_tag: str | None = None
+    reduce: Any = None
+    reduce_method: str | None = None
+    aggregate: Any = None
+    window_function: ProcessWindowFunction[Any, Any, Any, TimeWindow] | None = None
+    value_type: Any = None
+    keeps_state: bool = True
+
+    def create(self) -> WindowOperator:
+        window_function = own_copy(self.window_function)
+        if self.reduce is not None:
+            owner = own_copy(self.reduce)
+            return ReducingWindowOperator(self, owner, getattr(owner, self.reduce_method) if self.reduce_method else owner, window_function)
+        if self.aggregate is not None:
+            return AggregatingWindowOperator(self, own_copy(self.aggregate), window_function)
+        return BufferingWindowOperator(self, None, window_function)

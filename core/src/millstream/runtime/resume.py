@@ -1,0 +1,85 @@
+"""Where a run of a job begins: afresh, or from a checkpoint that an earlier run left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from millstream.errors import ResumeUndecided
+from millstream.runtime.job_manager import JobStart, clean_up_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from millstream.checkpoint.manifest import Manifest
+    from millstream.checkpoint.store import CompletedCheckpoints, RunRecord
+    from millstream.config import JobConfig
+
+
+@dataclass(frozen=True)
+class AlreadyEnded:
+    """The run to be resumed had come to its end; only its cleaning up was cut short, and is done now."""
+
+    run_id: str
+
+
+class Resumption:
+    """Decides by the setting `job.resume`.
+
+    Args:
+        completed: the job's checkpoints.
+        open_path: reads a checkpoint given by its path: its manifest and what to call it.
+        new_run_id: makes the id of a new run.
+        keep_on_finish: whether the checkpoints of an ended run stay.
+    """
+
+    def __init__(
+        self,
+        config: JobConfig,
+        job_name: str,
+        completed: CompletedCheckpoints,
+        open_path: Callable[[str], tuple[Manifest, str]],
+        new_run_id: Callable[[], str],
+        *,
+        keep_on_finish: bool,
+    ) -> None:
+        self._config = config
+        self._job_name = job_name
+        self._completed = completed
+        self._open_path = open_path
+        self._new_run_id = new_run_id
+        self._keep_on_finish = keep_on_finish
+
+    def decide(self) -> JobStart | AlreadyEnded:
+        """How the run begins.
+
+        Raises:
+            ResumeUndecided: an unfinished run left checkpoints, and the setting is `ask`.
+            DamagedCheckpoint: the checkpoint to resume from does not verify.
+            NoCheckpointToResume: there is none at the path.
+        """
+        run = self._completed.run()
+        wish = self._config.resume
+        if wish == "auto" and run is not None and run.status == "ended":
+            clean_up_run(self._completed, run, keep=self._keep_on_finish)
+            return AlreadyEnded(run.run_id)
+        if wish == "never":
+            return self._fresh(run)
+        if wish not in ("ask", "auto"):
+            manifest, where = self._open_path(wish)
+            return self._from(manifest, where, run)
+        published = self._completed.store.published()
+        if not published or run is None or run.status != "running":
+            return self._fresh(run)
+        if wish == "ask":
+            raise ResumeUndecided(job_name=self._job_name, location=self._completed.store.location(), checkpoint_id=published[-1])
+        manifest = self._completed.read(published[-1])
+        return self._from(manifest, self._completed.store.location(published[-1]), run)
+
+    def _fresh(self, run: RunRecord | None) -> JobStart:
+        return JobStart(self._new_run_id(), first_attempt=run.attempt + 1 if run else 0)
+
+    def _from(self, manifest: Manifest, where: str, run: RunRecord | None) -> JobStart:
+        run_id = self._new_run_id() if self._config.rewind else manifest.run_id
+        used = max(manifest.attempt, run.attempt if run else 0)
+        return JobStart(run_id, manifest, where, first_attempt=used + 1)

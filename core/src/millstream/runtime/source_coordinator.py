@@ -1,0 +1,99 @@
+"""The coordinator's side of a source: its enumerator, for one attempt of the job."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from millstream.contracts.source import EnumeratorContext, Source, Split
+from millstream.graph.execution_graph import SubtaskId
+from millstream.runtime.messages import FromEnumerator, FromReader, NoMoreSplits, SplitsAssigned
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from millstream.runtime.task import Ports
+
+
+class SourceCoordinator:
+    """Keeps an enumerator and its readers in touch.
+
+    Requests that come before all readers run are kept until then, so that no assignment can be lost on the way to a reader that is not
+    there yet.
+
+    Args:
+        vertex: the source's vertex.
+        send: a message to a subtask of the current attempt.
+        call_later: runs a function on the JobManager's thread after so many seconds, in this attempt only.
+    """
+
+    def __init__(
+        self,
+        uid: str,
+        source: Source[Any],
+        vertex: int,
+        parallelism: int,
+        state: bytes | None,
+        ports: Ports,
+        send: Callable[[SubtaskId, object], None],
+        call_later: Callable[[float, Callable[[], None]], None],
+    ) -> None:
+        self.uid = uid
+        self._started = False
+        self._waiting: list[FromReader] = []
+        self._enumerator = source.create_enumerator(_Context(vertex, parallelism, ports, send, call_later), state)
+
+    def start(self) -> None:
+        """All readers run."""
+        self._started = True
+        self._enumerator.start()
+        waiting, self._waiting = self._waiting, []
+        for message in waiting:
+            self.receive(message)
+
+    def receive(self, message: FromReader) -> None:
+        """A reader asks for a split, or says something of the connector's own."""
+        if not self._started:
+            self._waiting.append(message)
+        elif message.message is None:
+            self._enumerator.handle_split_request(message.subtask.subtask)
+        else:
+            self._enumerator.receive(message.subtask.subtask, message.message)
+
+    def snapshot(self, checkpoint_id: int) -> bytes:
+        """State of the enumerator."""
+        return self._enumerator.snapshot(checkpoint_id)
+
+    def close(self) -> None:
+        """The attempt is over."""
+        self._enumerator.close()
+
+
+class _Context(EnumeratorContext):
+    def __init__(
+        self,
+        vertex: int,
+        parallelism: int,
+        ports: Ports,
+        send: Callable[[SubtaskId, object], None],
+        call_later: Callable[[float, Callable[[], None]], None],
+    ) -> None:
+        self._vertex = vertex
+        self._send = send
+        self._call_later = call_later
+        self.parallelism = parallelism
+        self.clock = ports.clock
+        self.random = ports.random
+        self.storage = ports.storage
+        self.executor = ports.executor
+
+    def assign(self, subtask: int, splits: Sequence[Split]) -> None:
+        self._send(SubtaskId(self._vertex, subtask), SplitsAssigned(list(splits)))
+
+    def no_more_splits(self, subtask: int) -> None:
+        self._send(SubtaskId(self._vertex, subtask), NoMoreSplits())
+
+    def send_to_reader(self, subtask: int, message: bytes) -> None:
+        self._send(SubtaskId(self._vertex, subtask), FromEnumerator(message))
+
+    def call_later(self, delay_s: float, action: Callable[[], None]) -> None:
+        self._call_later(delay_s, action)

@@ -1,0 +1,445 @@
+"""One subtask: a mailbox, an input, a chain of operators.
+
+The loop is: if there is mail, handle it; else take one batch. Records, timers, barriers and notifications therefore never interleave,
+and nothing here needs a lock.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from collections import deque
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final
+
+from millstream.checkpoint.messages import (
+    CheckpointAborted,
+    CheckpointAcknowledged,
+    CheckpointCompleted,
+    CheckpointDeclined,
+    TriggerCheckpoint,
+)
+from millstream.errors import MillstreamError
+from millstream.graph.execution_graph import ExecutionState, SubtaskId, task_address
+from millstream.ports import crash_point
+from millstream.records import MIN_TIMESTAMP, Barrier, EndOfInput, RecordBatch, Watermark, WatermarkStatus
+from millstream.runtime.chain import OperatorChain
+from millstream.runtime.gate import InputGate
+from millstream.runtime.log import logging_scope
+from millstream.runtime.messages import JOB_MANAGER, CancelTask, FromReader, TaskStateChanged
+from millstream.runtime.operators.base import OperatorContext
+from millstream.runtime.restored import RestoredState, StateReader
+from millstream.runtime.snapshot import TaskSnapshot, passing_crash_point
+from millstream.contracts.key_groups import KeyGroups
+from millstream.contracts.state_backend import StateBackendContext
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from millstream.checkpoint.restore import OperatorRestore
+    from millstream.config import ExecutionConfig
+    from millstream.contracts.checkpoint_storage import CheckpointStore
+    from millstream.contracts.state_backend import KeyedTables, StateBackend
+    from millstream.graph.job_graph import ChainedOperator, JobVertex
+    from millstream.ports import Clock, Executor, Random, Storage, Transport
+    from millstream.runtime.channel import ChannelReader
+    from millstream.runtime.edge import EdgeWriter
+    from millstream.runtime.metrics import MetricRegistry
+
+log = logging.getLogger(__name__)
+
+SNAPSHOT_SLICE_S: Final = 0.005
+"""Longest stretch of encoding between two batches."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The outside world of a process."""
+
+    clock: Clock
+    random: Random
+    transport: Transport
+    storage: Storage
+    executor: Executor
+
+
+@dataclass(frozen=True)
+class TaskDeployment:
+    """All a task needs to know to start.
+
+    Attributes:
+        parallelisms: subtasks of every vertex of the job, by its id.
+        restore: what each operator takes over, by uid.
+        restored_id: the checkpoint that comes from; None on a fresh start.
+        rewound_from: run id of that checkpoint, when it is rewound into a new run.
+    """
+
+    job_name: str
+    run_id: str
+    vertex: JobVertex
+    subtask: int
+    attempt: int
+    options: ExecutionConfig
+    state_backend: StateBackend
+    parallelisms: dict[int, int]
+    restore: dict[str, OperatorRestore] = field(default_factory=dict)
+    restored_id: int | None = None
+    rewound_from: str | None = None
+
+    @property
+    def subtask_id(self) -> SubtaskId:
+        """The place in the graph."""
+        return SubtaskId(self.vertex.vertex_id, self.subtask)
+
+
+class Task:
+    """A running subtask.
+
+    Args:
+        store: where its state goes at checkpoints.
+        restored_store: where the state it restores comes from.
+        inputs: its channels; none for a source.
+        edges: the sending side of its output edges.
+        wake: tells the driver that there is something to do; safe from any thread.
+    """
+
+    def __init__(
+        self,
+        deployment: TaskDeployment,
+        ports: Ports,
+        registry: MetricRegistry,
+        store: CheckpointStore,
+        restored_store: CheckpointStore,
+        inputs: Sequence[ChannelReader],
+        edges: Sequence[EdgeWriter],
+        wake: Callable[[], None],
+    ) -> None:
+        self.deployment = deployment
+        self.subtask = deployment.subtask_id
+        self.address = task_address(self.subtask, deployment.attempt)
+        self.state = ExecutionState.DEPLOYING
+        self._ports = ports
+        self._registry = registry
+        self._store = store
+        self._restored_store = restored_store
+        self._inputs = inputs
+        self._edges = list(edges)
+        self._wake = wake
+        self._mail: deque[Callable[[], None]] = deque()
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._timer_numbers = count()
+        self._snapshot: TaskSnapshot | None = None
+        self._chain: OperatorChain | None = None
+        self._gate: InputGate | None = None
+        self._stopped = False
+        self._last_completed = False
+        self._held_back = False
+        self._scope = logging_scope(deployment.job_name, deployment.vertex.name, deployment.subtask)
+
+    # --- life
+
+    def start(self) -> None:
+        """Restores state, opens the operators, reports RUNNING (or FAILED)."""
+        self._ports.transport.bind(self.address, self._receive)
+        with self._scope:
+            try:
+                reader = StateReader(
+                    lambda name: self._restored_store.read_file(self.deployment.restored_id or 0, name),
+                    self._restored_store.location(self.deployment.restored_id),
+                )
+                self._chain = OperatorChain(self.deployment.vertex.chain, self._edges, lambda described: self._context(described, reader))
+                self._gate = InputGate(self._inputs, self._chain.head.watermark) if self._inputs else None
+                self._chain.open()
+            except Exception as error:  # noqa: BLE001 - reported; the restart strategy decides
+                self._fail(error)
+            else:
+                self._report(ExecutionState.RUNNING)
+
+    def _context(self, described: ChainedOperator, reader: StateReader) -> OperatorContext:
+        deployment, ports = self.deployment, self._ports
+        part = deployment.restore.get(described.uid)
+        restored = RestoredState(checkpoint_id=deployment.restored_id)
+        if part is not None and deployment.restored_id is not None:
+            restored = reader.load(part, deployment.restored_id)
+            crash_point("task.restore.mid")
+        return OperatorContext(
+            job_name=deployment.job_name,
+            run_id=deployment.run_id,
+            name=described.name,
+            uid=described.uid,
+            subtask=deployment.subtask,
+            parallelism=deployment.vertex.parallelism,
+            max_parallelism=described.max_parallelism,
+            attempt=deployment.attempt,
+            batch_size=deployment.options.batch_size,
+            watermark_interval_s=deployment.options.watermark_interval.total_seconds(),
+            clock=ports.clock,
+            random=ports.random.fork(f"{described.uid}/{deployment.subtask}/{deployment.attempt}"),
+            storage=ports.storage,
+            executor=ports.executor,
+            metrics=self._registry.group(deployment.job_name, described.name, str(deployment.subtask)),
+            wake=self._wake,
+            post=self.post,
+            schedule=self._schedule,
+            open_tables=lambda on_swap: self._open_tables(described, on_swap),
+            send_to_coordinator=lambda message: self._send(FromReader(described.uid, self.subtask, deployment.attempt, message)),  # type: ignore[arg-type]
+            restored=restored,
+            rewound_from=deployment.rewound_from,
+            source=described.source,
+            sink=described.sink,
+        )
+
+    def _open_tables(self, described: ChainedOperator, on_swap: Callable[[], None]) -> KeyedTables:
+        return self.deployment.state_backend.open(
+            StateBackendContext(
+                operator_uid=described.uid,
+                subtask=self.deployment.subtask,
+                max_parallelism=described.max_parallelism,
+                key_group_of=KeyGroups(described.max_parallelism),
+                clock=self._ports.clock,
+                on_swap=on_swap,
+            )
+        )
+
+    def _report(self, state: ExecutionState, error: BaseException | None = None, accumulators: dict[str, Any] | None = None) -> None:
+        self.state = state
+        self._send(TaskStateChanged(self.subtask, self.deployment.attempt, state, error, accumulators or {}))
+
+    def _send(self, message: object) -> None:
+        self._ports.transport.send(self.address, JOB_MANAGER, message)
+
+    def _fail(self, error: BaseException) -> None:
+        if self.is_over():
+            return
+        self._close()
+        self._report(ExecutionState.FAILED, error)
+
+    def _close(self) -> None:
+        self._ports.transport.unbind(self.address)
+        self._mail.clear()
+        self._timers.clear()
+        if self._snapshot is not None:
+            self._snapshot.abandon()
+            self._snapshot = None
+        if self._chain is not None:
+            for error in self._chain.close():
+                log.warning("closing %s: %s", self.deployment.vertex.name, error)
+
+    def is_over(self) -> bool:
+        """Whether the attempt has ended, one way or another."""
+        return self.state in (ExecutionState.FINISHED, ExecutionState.CANCELED, ExecutionState.FAILED)
+
+    def cancel(self) -> None:
+        """Ends the task now; nothing is committed."""
+        if not self.is_over():
+            with self._scope:
+                self._close()
+            self._report(ExecutionState.CANCELED)
+
+    # --- mail
+
+    def post(self, action: Callable[[], None]) -> None:
+        """Runs `action` between two batches. Safe from any thread."""
+        self._mail.append(action)
+        self._wake()
+
+    def _receive(self, message: object) -> None:
+        self.post(lambda: self._handle(message))
+
+    def _schedule(self, due_s: float, action: Callable[[], None]) -> None:
+        heapq.heappush(self._timers, (due_s, next(self._timer_numbers), action))
+
+    def _handle(self, message: object) -> None:
+        if isinstance(message, TriggerCheckpoint):
+            self._stopped = self._stopped or message.stop
+            self._checkpoint(Barrier(message.checkpoint_id, message.timestamp_ms, message.aligned))
+        elif isinstance(message, CheckpointCompleted):
+            self._completed(message)
+        elif isinstance(message, CheckpointAborted):
+            self._aborted(message.checkpoint_id)
+        elif isinstance(message, CancelTask):
+            self.cancel()
+        elif self._chain is not None and self._chain.source is not None:
+            self._chain.source.receive(message)
+
+    # --- the loop
+
+    def run_once(self) -> bool:
+        """Handles one piece of mail, or one batch, or one slice of a snapshot. False when there was nothing to do."""
+        if self._chain is None or self.is_over():
+            return False
+        with self._scope:
+            try:
+                return self._run_once(self._chain)
+            except Exception as error:  # noqa: BLE001 - reported; the restart strategy decides
+                self._fail(error)
+                return True
+
+    def _run_once(self, chain: OperatorChain) -> bool:
+        if self._mail:
+            self._mail.popleft()()
+            return True
+        if self._timers and self._timers[0][0] <= self._ports.clock.monotonic_s():
+            heapq.heappop(self._timers)[2]()
+            return True
+        encoded = self._advance_snapshot()
+        return self._process_input(chain) or encoded
+
+    def _process_input(self, chain: OperatorChain) -> bool:
+        for edge in self._edges:
+            if not edge.has_room():
+                self._held_back = True
+                return False
+        source = chain.source
+        if source is None:
+            assert self._gate is not None  # noqa: S101 - a task without a source has inputs
+            entry = self._gate.poll()
+            if entry is None:
+                return False
+            self._process_element(chain, self._gate, *entry)
+            return True
+        if self._held_back:
+            self._held_back = False
+            source.held_back()
+        if self._stopped or self.state is not ExecutionState.RUNNING:
+            return False
+        if source.poll():
+            return True
+        if not source.ended:
+            return False
+        crash_point("end.after_last_record")
+        self._end_input(chain)
+        return True
+
+    def _process_element(self, chain: OperatorChain, gate: InputGate, channel: int, element: Any) -> None:
+        kind = element.__class__
+        if kind is RecordBatch:
+            chain.head.process_batch(element)
+        elif kind is Watermark:
+            risen = gate.valve.advance(channel, element.timestamp)
+            if risen is not None:
+                chain.process_watermark(risen)
+        elif kind is Barrier:
+            barrier = gate.barrier(channel, element)
+            if barrier is not None:
+                self._checkpoint(barrier)
+        elif kind is WatermarkStatus:
+            self._status(chain, gate, channel, element.idle)
+        elif kind is EndOfInput and gate.end(channel):
+            self._end_input(chain)
+
+    def _status(self, chain: OperatorChain, gate: InputGate, channel: int, idle: bool) -> None:
+        before = gate.valve.idle
+        if idle:
+            risen = gate.valve.mark_idle(channel)
+            if risen is not None:
+                chain.process_watermark(risen)
+        else:
+            gate.valve.mark_active(channel)
+        if gate.valve.idle != before:
+            chain.head.process_status(gate.valve.idle)
+
+    def _end_input(self, chain: OperatorChain) -> None:
+        chain.end_input()
+        for edge in self._edges:
+            edge.broadcast(EndOfInput())
+        self._report(ExecutionState.INPUT_ENDED)
+
+    def next_due_s(self) -> float | None:
+        """Monotonic time at which `run_once` is worth a call although nothing came in; None for never."""
+        if self._chain is None or self.is_over():
+            return None
+        due = [self._timers[0][0]] if self._timers else []
+        source = self._chain.source
+        if source is not None and self.state is ExecutionState.RUNNING and not self._stopped:
+            ready = source.ready_at_s()
+            if ready is not None:
+                due.append(ready)
+        return min(due, default=None)
+
+    # --- checkpoints
+
+    def _checkpoint(self, barrier: Barrier) -> None:
+        chain = self._chain
+        assert chain is not None  # noqa: S101 - running
+        if self._snapshot is not None:
+            self._snapshot.abandon()
+        parts = chain.snapshot(barrier.checkpoint_id, lambda: self._broadcast(barrier))
+        crash_point("task.snapshot.sync")
+        self._snapshot = TaskSnapshot(barrier.checkpoint_id, self.subtask, chain, parts)
+
+    def _broadcast(self, barrier: Barrier) -> None:
+        for edge in self._edges:
+            edge.broadcast(barrier)
+
+    def _advance_snapshot(self) -> bool:
+        """One slice of encoding. True when there was one to do."""
+        snapshot = self._snapshot
+        if snapshot is None:
+            return False
+        try:
+            if not snapshot.advance(self._ports.clock.monotonic_s() + SNAPSHOT_SLICE_S):
+                return True
+            state, parts = snapshot.finish()
+        except MillstreamError as error:
+            # State that cannot be encoded: the task goes on, the checkpoint does not.
+            snapshot.abandon()
+            self._decline(snapshot.checkpoint_id, str(error))
+            return True
+        self._snapshot = None
+        name = state.file.name if state.file else None
+        checkpoint_id = snapshot.checkpoint_id
+        self._ports.executor.submit(
+            lambda: self._store.write_file(checkpoint_id, name, passing_crash_point(parts)) if name else None,
+            lambda _, error: self.post(lambda: self._uploaded(checkpoint_id, state, error)),
+        )
+        return True
+
+    def _uploaded(self, checkpoint_id: int, state: Any, error: BaseException | None) -> None:
+        if error is not None:
+            if not isinstance(error, Exception):
+                raise error
+            self._decline(checkpoint_id, f"state of {self.deployment.vertex.name!r} could not be stored: {error}")
+            return
+        crash_point("task.snapshot.uploaded")
+        self._send(CheckpointAcknowledged(self.subtask, self.deployment.attempt, checkpoint_id, state))
+        crash_point("task.snapshot.acknowledged")
+
+    def _decline(self, checkpoint_id: int, reason: str) -> None:
+        self._snapshot = None
+        self._send(CheckpointDeclined(self.subtask, self.deployment.attempt, checkpoint_id, reason))
+
+    def _completed(self, message: CheckpointCompleted) -> None:
+        assert self._chain is not None  # noqa: S101 - running
+        crash_point("task.notify.received")
+        for operator in self._chain.operators:
+            operator.notify_complete(message.checkpoint_id)
+        if message.last:
+            self._last_completed = True
+            self._finish_when_committed()
+
+    def _finish_when_committed(self) -> None:
+        chain = self._chain
+        assert chain is not None  # noqa: S101 - running
+        if not chain.all_committed():
+            self._schedule(self._ports.clock.monotonic_s() + 0.05, self._finish_when_committed)
+            return
+        totals = chain.accumulators()
+        self._close()
+        self._report(ExecutionState.FINISHED, accumulators=totals)
+
+    def _aborted(self, checkpoint_id: int) -> None:
+        assert self._chain is not None  # noqa: S101 - running
+        if self._gate is not None:
+            self._gate.abort(checkpoint_id)
+        if self._snapshot is not None and self._snapshot.checkpoint_id <= checkpoint_id:
+            self._snapshot.abandon()
+            self._snapshot = None
+        for operator in self._chain.operators:
+            operator.notify_aborted(checkpoint_id)
+
+    @property
+    def watermark(self) -> int:
+        """Event time of the task's last operator, for progress displays."""
+        return self._chain.operators[-1].watermark if self._chain else MIN_TIMESTAMP

@@ -1,0 +1,1 @@
+"""State: handles, the stores behind them, and how state becomes bytes."""

@@ -1,0 +1,267 @@
+"""Which serializer a state or an exchange uses: typed where a type is declared, the data codec otherwise."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
+
+from millstream.contracts.serializer import Compatibility, Serializer, SerializerDescription, Verdict, short_repr
+from millstream.errors import DamagedState, TypeNotCarried, ValueNotOfType
+from millstream.state.data_codec import DataCodec, unchanged_classes
+from millstream.state.data_codec_registered import Registered, register_serializer, registered_for
+from millstream.state.typed_schema import schema_difference, schema_of, type_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["DataCodec", "RegisteredSerializer", "TypedSerializer", "register_serializer", "serializer_for"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+VERSION: Final = 1
+_ANYTHING: Final = (None, Any, object, inspect.Parameter.empty)
+_MIGRATION: Final = "it was written with the data codec; every entry is read with that and written anew with the declared type."
+
+
+def serializer_for(declared: Any = None, annotation: Any = None) -> Serializer[Any]:
+    """The serializer of a state or an exchange.
+
+    Args:
+        declared: `output_type=`, or the type of a state's descriptor. None, Any and object stand for the data codec.
+        annotation: what the function's annotation says, if nothing is declared. One that cannot be carried counts as none.
+
+    Raises:
+        TypeNotCarried: the declared type cannot be written.
+    """
+    if not any(declared is anything for anything in _ANYTHING):
+        return _declared_serializer(declared)
+    if any(annotation is anything for anything in _ANYTHING):
+        return DataCodec()
+    try:
+        return _declared_serializer(annotation)
+    except TypeNotCarried:
+        return DataCodec()
+
+
+def _declared_serializer(declared: Any) -> Serializer[Any]:
+    registered = registered_for(declared) if isinstance(declared, type) else None
+    return TypedSerializer(declared) if registered is None else RegisteredSerializer(registered)
+
+
+class TypedSerializer(Serializer[T]):
+    """Carries values of a declared type as MessagePack, readable by other tools.
+
+    What is written is read back at once and compared, because the encoder checks nothing: None under `str` would be written and would fail
+    at the restore, and an int under `float` would come back as another type. NaN counts as equal to NaN. A datetime comes back with the
+    same instant and offset, but with a fixed offset for a zone. A subclass of int or str inside comes back as its base.
+
+    Args:
+        declared: anything that msgspec carries; types registered with `register_serializer` may be part of it.
+
+    Raises:
+        TypeNotCarried: it is something else.
+    """
+
+    def __init__(self, declared: Any) -> None:
+        self._schema = schema_of(declared)
+        self._name = type_name(declared)
+        self._encoder = msgspec.msgpack.Encoder(enc_hook=_registered_bytes)
+        try:
+            self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(declared, dec_hook=_registered_value)
+            self._list_decoder: msgspec.msgpack.Decoder[list[T]] = msgspec.msgpack.Decoder(list[declared], dec_hook=_registered_value)
+        except TypeError as error:
+            raise TypeNotCarried(type_name=self._name, reason=str(error)) from None
+
+    def encode(self, value: T) -> bytes:
+        data, back = self._there_and_back(value)
+        if type(back) is type(value) and _equal(back, value) and self._encoder.encode(back) == data:
+            return data
+        self._refuse_difference(value, back)
+        return data
+
+    def decode(self, data: bytes | memoryview) -> T:
+        return self._read(self._decoder, data)
+
+    def encode_many(self, values: Sequence[T]) -> bytes:
+        values = list(values)
+        try:
+            data = self._encoder.encode(values)
+            back = self._list_decoder.decode(data)
+        except _REFUSALS:
+            back, data = [], b""
+        if _equal(back, values) and list(map(type, back)) == list(map(type, values)) and self._encoder.encode(back) == data:
+            return data
+        # One by one, to name the value at fault, or to find that all is well: NaN is unequal to itself.
+        for value in values:
+            self.encode(value)
+        return self._encoder.encode(values)
+
+    def decode_many(self, data: bytes | memoryview) -> list[T]:
+        return self._read(self._list_decoder, data)
+
+    def description(self) -> SerializerDescription:
+        return SerializerDescription(kind="typed", version=VERSION, type_name=self._name, schema=self._schema)
+
+    def compatibility(self, stored: SerializerDescription) -> Compatibility:
+        """AS_IS for the same structure, AFTER_MIGRATION from the data codec while its classes are as they were."""
+        if stored.kind == "data":
+            return _from_data_codec(stored)
+        if stored.kind != "typed":
+            why = f"it was written with the registered serializer {stored.kind!r}, and {self._name} is declared now."
+            return Compatibility(Verdict.INCOMPATIBLE, why)
+        if stored.version != VERSION:
+            why = f"it was written by version {stored.version} of the typed format; this is version {VERSION}."
+            return Compatibility(Verdict.INCOMPATIBLE, why)
+        difference = schema_difference(stored.schema, self._schema, self._name)
+        if difference is None:
+            return Compatibility(Verdict.AS_IS)
+        why = f"it was written as {stored.type_name}, and {difference}. Bring the type back as it was, or start afresh."
+        return Compatibility(Verdict.INCOMPATIBLE, why)
+
+    def _there_and_back(self, value: T) -> tuple[bytes, T]:
+        try:
+            data = self._encoder.encode(value)
+            return data, self._decoder.decode(data)
+        except _REFUSALS as error:
+            raise self._refusal(value, str(error)) from None
+
+    def _refuse_difference(self, value: T, back: T) -> None:
+        difference = _difference(value, back, "it")
+        if difference is not None:
+            raise self._refusal(value, difference)
+
+    def _refusal(self, value: T, detail: str) -> ValueNotOfType:
+        return ValueNotOfType(expected=self._name, actual=type_name(type(value)), value=short_repr(value, 200), detail=detail)
+
+    def _read(self, decoder: msgspec.msgpack.Decoder[R], data: bytes | memoryview) -> R:
+        try:
+            return decoder.decode(data)
+        # Also what a registered function or a class's __post_init__ says about bytes that nobody wrote.
+        except Exception as error:
+            raise DamagedState(serializer=f"values of type {self._name}", reason=f"{type(error).__name__}: {error}") from error
+
+
+class RegisteredSerializer(Serializer[T]):
+    """Carries values of a type that `register_serializer` was called for."""
+
+    def __init__(self, registered: Registered) -> None:
+        self._registered = registered
+
+    def encode(self, value: T) -> bytes:
+        if type(value) is not self._registered.cls:
+            expected, actual = type_name(self._registered.cls), type_name(type(value))
+            raise ValueNotOfType(expected=expected, actual=actual, value=short_repr(value, 200), detail="its type is another one")
+        return self._registered.to_bytes(value)
+
+    def decode(self, data: bytes | memoryview) -> T:
+        try:
+            return self._registered.from_bytes(bytes(data))  # type: ignore[no-any-return]
+        # Whatever the registered function says about bytes that nobody wrote.
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise DamagedState(serializer=f"values of serializer {self._registered.name!r}", reason=reason) from error
+
+    def encode_many(self, values: Sequence[T]) -> bytes:
+        return msgspec.msgpack.encode([self.encode(value) for value in values])
+
+    def decode_many(self, data: bytes | memoryview) -> list[T]:
+        try:
+            parts = _BYTES_DECODER.decode(data)
+        except msgspec.MsgspecError as error:
+            raise DamagedState(serializer=f"values of serializer {self._registered.name!r}", reason=str(error)) from None
+        return [self.decode(part) for part in parts]
+
+    def description(self) -> SerializerDescription:
+        return SerializerDescription(kind=self._registered.name, version=VERSION, type_name=type_name(self._registered.cls))
+
+    def compatibility(self, stored: SerializerDescription) -> Compatibility:
+        """AS_IS for the same name, AFTER_MIGRATION from the data codec."""
+        if stored.kind == "data":
+            return _from_data_codec(stored)
+        if stored.kind == self._registered.name:
+            return Compatibility(Verdict.AS_IS)
+        why = f"it was written as {stored.type_name} with serializer {stored.kind!r}; now it is {self._registered.name!r}."
+        return Compatibility(Verdict.INCOMPATIBLE, why)
+
+
+def _from_data_codec(stored: SerializerDescription) -> Compatibility:
+    unchanged = unchanged_classes(stored)
+    return Compatibility(Verdict.AFTER_MIGRATION, _MIGRATION) if unchanged.verdict is Verdict.AS_IS else unchanged
+
+
+def _registered_bytes(value: Any) -> bytes:
+    registered = registered_for(type(value))
+    if registered is None:
+        msg = f"{type_name(type(value))} is no part of the declared type"
+        raise TypeError(msg)
+    return registered.to_bytes(value)
+
+
+def _registered_value(cls: type, data: Any) -> Any:
+    registered = registered_for(cls)
+    if registered is None:
+        msg = f"{type_name(cls)} is not registered any more"
+        raise TypeError(msg)
+    return registered.from_bytes(data)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    try:
+        return bool(one == other)
+    except Exception:  # noqa: BLE001 - the equality of users' classes may raise, that of arrays has no truth; then parts are compared
+        return False
+
+
+def _difference(written: Any, read: Any, path: str) -> str | None:
+    """How what was read differs from what was written; None when it is as good as the same."""
+    cls = type(written)
+    if cls is not type(read):
+        return f"{path} was written as {type_name(cls)} and read as {type_name(type(read))}"
+    if cls is float or cls is Decimal:
+        same = str(written) == str(read)  # tells -0.0 from 0.0, and NaN is NaN
+    elif cls is list or isinstance(written, tuple):
+        return _items_difference(enumerate(written), enumerate(read), path)
+    elif cls is dict:
+        return _items_difference(written.items(), read.items(), path)
+    elif cls is set or cls is frozenset:
+        same = {(type(item), item) for item in written} == {(type(item), item) for item in read}
+    elif (names := _field_names(cls)) is not None:
+        return next(
+            (
+                difference
+                for name in names
+                if (difference := _difference(getattr(written, name, None), getattr(read, name, None), f"{path}.{name}")) is not None
+            ),
+            None,
+        )
+    elif (registered := registered_for(cls)) is not None:
+        same = registered.to_bytes(written) == registered.to_bytes(read)
+    else:
+        same = _equal(written, read)
+    return None if same else f"{path} was written as {short_repr(written)} and read as {short_repr(read)}"
+
+
+def _items_difference(written: Any, read: Any, path: str) -> str | None:
+    written, read = list(written), list(read)
+    if len(written) != len(read):
+        return f"{path} had {len(written)} entries and came back with {len(read)}"
+    for (key, value), (read_key, read_value) in zip(written, read):
+        difference = _difference(key, read_key, f"a key of {path}") or _difference(value, read_value, f"{path}[{short_repr(key, 40)}]")
+        if difference is not None:
+            return difference
+    return None
+
+
+def _field_names(cls: Any) -> tuple[str, ...] | None:
+    if issubclass(cls, msgspec.Struct):
+        return tuple(cls.__struct_fields__)
+    return tuple(field.name for field in dataclasses.fields(cls)) if dataclasses.is_dataclass(cls) else None
+
+
+_REFUSALS: Final = (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError, AttributeError)
+_BYTES_DECODER: Final = msgspec.msgpack.Decoder(list[bytes])

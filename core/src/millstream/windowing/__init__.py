@@ -1,0 +1,1 @@
+"""Windows as plain descriptions; `millstream.runtime.operators.window` runs them."""

@@ -1,0 +1,142 @@
+"""The job that is killed: numbers in, rows out, in a process of its own.
+
+    python -m millstream_testkit.crash_job --sink module:callable --target PATH --checkpoints FOLDER [options]
+
+Environment: MILLSTREAM_CRASH arms crash points (`millstream.ports.crash`); MILLSTREAM_TESTKIT_MESSAGES names message faults
+(`millstream_testkit.messages`); MILLSTREAM_TESTKIT_COUNT is a file to which the number of passes of every crash point is written when the
+job is done.
+
+Exit code: 0 when the job came to its end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import json
+import os
+import sys
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from millstream import KeyedProcessFunction, RestartStrategies, StreamExecutionEnvironment, ValueStateDescriptor, WatermarkStrategy
+from millstream.ports import CRASH_POINTS, arm
+from millstream.runtime.launch import system_ports
+from millstream_testkit.epoch_source import EpochSource
+from millstream_testkit.messages import FaultyTransport
+from millstream_testkit.oracle import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from millstream.contracts.sink import AnySink
+
+JOB_NAME = "crash job"
+
+
+class CountByTimer(KeyedProcessFunction[int, int, Row]):
+    """Gives each number its place among those of its key. Counts when the number's timer fires, so that timers are part of the test."""
+
+    def open(self, context: Any) -> None:
+        self._count = context.get_state(ValueStateDescriptor("count", int))
+
+    def process_element(self, value: int, ctx: Any, out: Any) -> None:
+        ctx.timer_service().register_event_time_timer(value)
+
+    def on_timer(self, timestamp: int, ctx: Any, out: Any) -> None:
+        count = (self._count.value() or 0) + 1
+        self._count.update(count)
+        out.collect((timestamp, ctx.get_current_key(), count))
+
+
+def load_factory(reference: str) -> Callable[[str], AnySink]:
+    """The callable behind `module:callable` or `/path/of/file.py:callable`."""
+    where, _, name = reference.rpartition(":")
+    if where.endswith(".py"):
+        spec = importlib.util.spec_from_file_location(Path(where).stem, where)
+        if spec is None or spec.loader is None:
+            raise ImportError(name=where)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+    else:
+        module = importlib.import_module(where)
+    factory: Callable[[str], AnySink] = getattr(module, name)
+    return factory
+
+
+def build(options: argparse.Namespace) -> StreamExecutionEnvironment:
+    """The job, ready to execute."""
+    ports = system_ports(seed=None)
+    faults = os.environ.get("MILLSTREAM_TESTKIT_MESSAGES", "")
+    env = StreamExecutionEnvironment(ports=replace(ports, transport=FaultyTransport(ports.transport, faults)))
+    env.set_parallelism(options.parallelism)
+    env.set_max_parallelism(8)
+    env.enable_checkpointing(timedelta(milliseconds=20))
+    # The pause lets the source begin its next epoch, so that each checkpoint has one, in every run.
+    env.checkpoint_config.set_min_pause_between_checkpoints(timedelta(milliseconds=10))
+    env.checkpoint_config.set_checkpoint_timeout(timedelta(milliseconds=options.checkpoint_timeout_ms))
+    env.checkpoint_config.set_tolerable_checkpoint_failures(3)
+    env.checkpoint_config.set_checkpoint_storage(options.checkpoints)
+    env.set_restart_strategy(RestartStrategies.no_restart())
+    env.configure("job.resume", "auto")
+
+    source = EpochSource(options.records, options.per_epoch, options.splits, options.journal)
+    numbers = env.from_source(source, watermark_strategy=WatermarkStrategy.for_monotonous_timestamps(), uid="numbers")
+    keys = options.keys
+    if options.shape == "keyed":
+        rows = numbers.key_by(lambda number: number % keys).process(CountByTimer(), uid="count")
+    else:
+        rows = numbers.map(lambda number: (number, number % keys, number // keys + 1))
+    rows.sink_to(load_factory(options.sink)(options.target), uid="out")
+    return env
+
+
+def count_passes(path: str) -> Callable[[], None]:
+    """Counts every crash point from now on. The result writes the counts."""
+    passes: Counter[str] = Counter()
+
+    def counter(name: str) -> Callable[[], None]:
+        return lambda: passes.update([name])
+
+    for name in CRASH_POINTS:
+        arm(name, counter(name))
+
+    def write() -> None:
+        Path(path).write_text(json.dumps(passes))
+
+    return write
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sink", required=True)
+    parser.add_argument("--target", required=True)
+    parser.add_argument("--checkpoints", required=True)
+    parser.add_argument("--journal")
+    parser.add_argument("--shape", choices=("chained", "keyed"), default="keyed")
+    parser.add_argument("--parallelism", type=int, default=2)
+    parser.add_argument("--records", type=int, default=60)
+    parser.add_argument("--per-epoch", type=int, default=5)
+    parser.add_argument("--splits", type=int, default=2)
+    parser.add_argument("--keys", type=int, default=4)
+    parser.add_argument("--checkpoint-timeout-ms", type=int, default=10_000)
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = parse()
+    count_to = os.environ.get("MILLSTREAM_TESTKIT_COUNT")
+    write_counts = count_passes(count_to) if count_to else None
+    build(options).execute(JOB_NAME)
+    if write_counts is not None:
+        write_counts()
+
+
+if __name__ == "__main__":
+    main()

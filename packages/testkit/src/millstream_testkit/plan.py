@@ -1,0 +1,73 @@
+"""Which cases are run: every crash point alone, and with a second crash during the recovery from the first."""
+
+from __future__ import annotations
+
+from itertools import product
+from random import Random
+from typing import TYPE_CHECKING, Final
+
+from millstream.ports import CRASH_POINTS
+from millstream_testkit.case import LAST, Crash, CrashCase
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from millstream_testkit.harness import SinkHarness
+
+OCCURRENCES: Final = (1, 2, LAST)
+
+ONLY_AFTER: Final = {
+    "recovery.after_first_commit": (Crash("checkpoint.durable.before_notify", 2), ""),
+    "recovery.mid_abort": (Crash("sink.prepare.after", 3), ""),
+    "task.restore.mid": (Crash("task.notify.received", 2), ""),
+    "sink.commit.between_epochs": (None, "CheckpointCompleted#2=drop"),
+}
+"""Points that an undisturbed run never passes: the crash, or the loss of messages, that leads there."""
+
+SECOND_POINTS: Final = tuple(
+    name for name in CRASH_POINTS if name.startswith(("recovery.", "sink.open.", "sink.commit.")) or name == "task.restore.mid"
+)
+"""What may be hit during the recovery from a first crash."""
+
+
+def passed_points(harness: SinkHarness) -> list[str]:
+    """Every declared point but those that the sink never passes."""
+    return [name for name in CRASH_POINTS if name not in harness.not_passed]
+
+
+def single_cases(harness: SinkHarness) -> list[CrashCase]:
+    """Every point that an undisturbed run passes: its first, second and last pass."""
+    return [CrashCase((Crash(name, n),)) for name in passed_points(harness) if name not in ONLY_AFTER for n in OCCURRENCES]
+
+
+def recovery_cases(harness: SinkHarness) -> list[CrashCase]:
+    """Every point that takes a crash, or lost messages, to get to."""
+    cases = []
+    for name in passed_points(harness):
+        if name in ONLY_AFTER:
+            first, messages = ONLY_AFTER[name]
+            crashes = (first, Crash(name)) if first else (Crash(name),)
+            cases.append(CrashCase(crashes, messages=messages))
+    return cases
+
+
+def pair_cases(harness: SinkHarness) -> list[CrashCase]:
+    """Every pass of every point, followed by a crash at every point of the recovery. Not every second point is reached from every first."""
+    points = passed_points(harness)
+    firsts = [Crash(name, n) for name, n in product(points, OCCURRENCES) if name not in ONLY_AFTER]
+    return [CrashCase((first, Crash(second))) for first, second in product(firsts, SECOND_POINTS) if second in points]
+
+
+def sample(cases: Sequence[CrashCase], count: int, seed: int) -> list[CrashCase]:
+    """A part of the cases, the same for the same seed, in which every first and every second point comes up as often as any other."""
+    random = Random(seed)
+    shuffled = random.sample(list(cases), len(cases))
+    used: dict[str, int] = {}
+    chosen: list[CrashCase] = []
+    while shuffled and len(chosen) < count:
+        best = min(shuffled, key=lambda case: sorted((used.get(crash.point, 0) for crash in case.crashes), reverse=True))
+        shuffled.remove(best)
+        chosen.append(best)
+        for crash in best.crashes:
+            used[crash.point] = used.get(crash.point, 0) + 1
+    return chosen

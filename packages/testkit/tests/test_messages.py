@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+
+from millstream.errors import InvalidArgument
+from millstream.ports import LocalTransport
+from millstream_testkit.messages import FaultyTransport
+
+
+def received(rules: str, *messages: object) -> list[object]:
+    transport, inbox = FaultyTransport(LocalTransport(), rules), []
+    transport.bind("task", inbox.append)
+    for message in messages:
+        transport.send("coordinator", "task", message)
+    return inbox
+
+
+@pytest.mark.parametrize(
+    ("rules", "arrives"),
+    [
+        ("", [1, 2, 3]),
+        ("int#2=drop", [1, 3]),
+        ("int#2=double", [1, 2, 2, 3]),
+        ("int#1=hold", [2, 1, 3]),
+        ("int#3=hold", [1, 2]),
+        ("int#1=drop, int#2=hold", [3, 2]),
+        ("str#2=drop", [1, 2, 3]),
+    ],
+)
+def test_the_nth_message_of_a_type_meets_its_fate(rules: str, arrives: list[int]) -> None:
+    assert received(rules, 1, 2, 3) == arrives
+
+
+def test_messages_of_other_types_and_to_other_receivers_are_counted_apart() -> None:
+    transport, inbox, other = FaultyTransport(LocalTransport(), "int#2=drop"), [], []
+    transport.bind("task", inbox.append)
+    transport.bind("other", other.append)
+    for message in (1, "a", 2, 3):
+        transport.send("coordinator", "task", message)
+        transport.send("coordinator", "other", message)
+    assert inbox == other == [1, "a", 3]
+
+
+def test_nobody_hears_what_is_sent_after_unbinding() -> None:
+    transport, inbox = FaultyTransport(LocalTransport(), ""), []
+    transport.bind("task", inbox.append)
+    transport.unbind("task")
+    transport.send("coordinator", "task", 1)
+    assert inbox == []
+
+
+@pytest.mark.parametrize("rule", ["int=drop", "int#x=drop", "int#1=lose", "int#1"])
+def test_a_rule_of_another_form_is_refused(rule: str) -> None:
+    with pytest.raises(InvalidArgument, match="message fault"):
+        FaultyTransport(LocalTransport(), rule)

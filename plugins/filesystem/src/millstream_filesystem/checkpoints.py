@@ -1,0 +1,228 @@
+"""Checkpoints in a folder.
+
+    <root>/<job>/chk-<id>/<files>     written before the manifest, each durable before the next step
+    <root>/<job>/chk-<id>/_metadata   the manifest: with it the checkpoint exists, without it nothing counts
+    <root>/<job>/shared/, taskowned/  for files that several checkpoints use; empty so far
+    <root>/<job>/<name>               small documents
+
+Names that start with `.` are temporary, except `.highest-<id>`, which remembers an id whose folder was deleted.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from millstream.contracts.checkpoint_storage import CheckpointStorage, CheckpointStorageContext, CheckpointStore
+from millstream.errors import PathUnusable
+from millstream.ports import crash_point
+from millstream_filesystem.job_folder import folder_of_job
+from millstream_filesystem.paths import local_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from millstream.ports import Storage
+
+_MANIFEST: Final = "_metadata"
+_CHECKPOINT: Final = re.compile(r"chk-(\d+)", re.ASCII)
+_HIGHEST: Final = re.compile(r"\.highest-(\d+)", re.ASCII)
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]*", re.ASCII)
+_RESERVED: Final = re.compile(r"chk-\d+|shared|taskowned", re.ASCII)
+
+
+@dataclass(frozen=True)
+class FilesystemCheckpointStorage(CheckpointStorage):
+    """Keeps checkpoints below a folder that every process of the job can reach.
+
+    Args:
+        root: the folder, or a `file:` URL of it; made when the first checkpoint is written. Many jobs may share it.
+
+    Raises:
+        InvalidArgument: it is empty, or the URL of something else.
+    """
+
+    root: str | os.PathLike[str]
+    durable = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", local_path("FilesystemCheckpointStorage(root=...)", self.root))
+
+    def open(self, context: CheckpointStorageContext) -> FilesystemCheckpointStore:
+        root = str(self.root)
+        if context.storage.info(root) is not None and not context.storage.is_folder(root):
+            raise PathUnusable(
+                what="The checkpoint folder", path=root, reason="it is a file", fix="Give the path of a folder that the job may write to"
+            )
+        return FilesystemCheckpointStore(context.storage, root, f"{root}/{folder_of_job(context.job_name)}")
+
+
+class FilesystemCheckpointStore(CheckpointStore):
+    """The checkpoints of one job.
+
+    Args:
+        storage: where the folders are.
+        root: folder of all jobs.
+        job_folder: folder of this job, below the root.
+    """
+
+    def __init__(self, storage: Storage, root: str, job_folder: str) -> None:
+        self._storage = storage
+        self._root = root
+        self._job_folder = job_folder
+        self._ready = False
+        self._serials = itertools.count()
+
+    def write_file(self, checkpoint_id: int, name: str, parts: Iterable[bytes]) -> None:
+        self._write_new(self._make_checkpoint_folder(checkpoint_id), _checked(name), parts, lambda: None)
+
+    def publish(self, checkpoint_id: int, manifest: bytes) -> None:
+        folder = self._make_checkpoint_folder(checkpoint_id)
+        self._write_new(folder, _MANIFEST, [manifest], lambda: crash_point("checkpoint.metadata.before_rename"))
+        crash_point("checkpoint.metadata.renamed")
+        try:
+            self._storage.sync_folder(folder)
+            self._storage.sync_folder(self._job_folder)
+        except OSError:
+            self._forget(f"{folder}/{_MANIFEST}")  # who is told that it failed must not find it later
+            raise
+
+    def published(self) -> Sequence[int]:
+        return [number for number in self._ids() if self._storage.info(f"{self.location(number)}/{_MANIFEST}") is not None]
+
+    def highest_id(self) -> int:
+        return max(self._ids(), default=0)
+
+    def read_manifest(self, checkpoint_id: int) -> bytes:
+        return self._read(f"{self.location(checkpoint_id)}/{_MANIFEST}")
+
+    def read_file(self, checkpoint_id: int, name: str) -> bytes:
+        return self._read(f"{self.location(checkpoint_id)}/{_checked(name)}")
+
+    def delete(self, checkpoint_id: int) -> None:
+        folder = self.location(checkpoint_id)
+        if self._storage.info(folder) is None:
+            return
+        if checkpoint_id == self.highest_id():
+            self._remember(checkpoint_id)
+        with suppress(FileNotFoundError):
+            self._storage.delete(f"{folder}/{_MANIFEST}")
+            self._storage.sync_folder(folder)
+        crash_point("checkpoint.subsume.deleting")
+        self._storage.delete_tree(folder)
+
+    def write_document(self, name: str, data: bytes) -> None:
+        self._make_job_folder()
+        temporary = self._write_temporary(self._job_folder, _checked_document(name), [data])
+        self._storage.rename(temporary, f"{self._job_folder}/{name}")
+        self._storage.sync_folder(self._job_folder)
+
+    def create_document(self, name: str, data: bytes) -> bool:
+        self._make_job_folder()
+        try:
+            self._write_new(self._job_folder, _checked_document(name), [data], lambda: None)
+        except FileExistsError:
+            return False
+        return True
+
+    def read_document(self, name: str) -> bytes | None:
+        try:
+            return self._read(f"{self._job_folder}/{_checked_document(name)}")
+        except FileNotFoundError:
+            return None
+
+    def location(self, checkpoint_id: int | None = None) -> str:
+        return self._job_folder if checkpoint_id is None else f"{self._job_folder}/chk-{checkpoint_id}"
+
+    def _write_new(self, folder: str, name: str, parts: Iterable[bytes], before_rename: Callable[[], None]) -> None:
+        temporary = self._write_temporary(folder, name, parts)
+        before_rename()
+        try:
+            self._storage.rename_new(temporary, f"{folder}/{name}")
+        except OSError:
+            self._forget(temporary)
+            raise
+        if name != _MANIFEST:
+            self._storage.sync_folder(folder)
+
+    def _write_temporary(self, folder: str, name: str, parts: Iterable[bytes]) -> str:
+        """Writes a durable file under a name that nobody looks for; nothing is left of it when that fails."""
+        while True:
+            path = f"{folder}/.{name}.{os.getpid()}-{next(self._serials)}.tmp"
+            try:
+                file = self._storage.open_write(path)
+                break
+            except FileExistsError:
+                continue  # left by a process of the same number that died
+        try:
+            with file:
+                for part in parts:
+                    file.write(part)
+                self._storage.sync_file(file)
+        except Exception:  # whatever stopped it, also in `parts`: half a file helps nobody, and a full disk needs the space
+            self._forget(path)
+            raise
+        return path
+
+    def _forget(self, path: str) -> None:
+        with suppress(OSError):  # the first error is the one that counts
+            self._storage.delete(path)
+
+    def _read(self, path: str) -> bytes:
+        with self._storage.open_read(path) as file:
+            return file.read()
+
+    def _ids(self) -> list[int]:
+        try:
+            names = self._storage.list(self._job_folder)
+        except FileNotFoundError:
+            return []
+        return sorted({int(match[1]) for name in names if (match := _CHECKPOINT.fullmatch(name) or _HIGHEST.fullmatch(name))})
+
+    def _remember(self, checkpoint_id: int) -> None:
+        """Keeps the id from being used again."""
+        old = [name for name in self._storage.list(self._job_folder) if _HIGHEST.fullmatch(name)]
+        mark = f".highest-{checkpoint_id}"
+        if mark not in old:
+            if old:
+                self._storage.rename(f"{self._job_folder}/{old[-1]}", f"{self._job_folder}/{mark}")
+            else:
+                self._storage.open_write(f"{self._job_folder}/{mark}").close()
+            self._storage.sync_folder(self._job_folder)
+
+    def _make_checkpoint_folder(self, checkpoint_id: int) -> str:
+        self._make_job_folder()
+        folder = self.location(checkpoint_id)
+        if self._storage.info(folder) is None:
+            self._storage.make_folder(folder)
+            self._storage.sync_folder(self._job_folder)
+        return folder
+
+    def _make_job_folder(self) -> None:
+        if self._ready:
+            return
+        self._storage.make_folder(f"{self._job_folder}/shared")
+        self._storage.make_folder(f"{self._job_folder}/taskowned")
+        folder = self._job_folder
+        while len(folder) >= len(self._root):
+            self._storage.sync_folder(folder)
+            folder = folder.rpartition("/")[0]
+        self._ready = True
+
+
+def _checked(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        msg = f"{name!r} is no name of a checkpoint's file: use lower-case letters, digits, '-' and '.', a letter or digit first"
+        raise ValueError(msg)
+    return name
+
+
+def _checked_document(name: str) -> str:
+    if _RESERVED.fullmatch(name):
+        msg = f"{name!r} is no name of a document: checkpoints use it"
+        raise ValueError(msg)
+    return _checked(name)

@@ -1,0 +1,55 @@
+"""Formats as options give them: an object, or a name that a plugin offers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from millstream.contracts.format import Encoder, Format
+from millstream.errors import InvalidArgument
+from millstream.formats import LineEncoder, LineFormat
+from millstream.plugins import default_manager
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+T = TypeVar("T")
+
+
+def format_of(what: str, wanted: Format[T] | str) -> Format[T]:
+    """The format itself, or the one of that name with its default options.
+
+    Raises:
+        InvalidArgument: it is neither.
+        UnknownPlugin: no plugin offers a format of that name.
+    """
+    if isinstance(wanted, str):
+        return cast("Format[T]", default_manager().find("format", wanted).load()())
+    if not isinstance(wanted, Format):
+        raise InvalidArgument(what=what, value=repr(wanted), allowed='a Format, for example CsvFormat(...), or the name of one ("json")')
+    return wanted
+
+
+def skips_blank_lines(format_: Format[Any]) -> bool:
+    """Whether an empty line is no record."""
+    return isinstance(format_, LineFormat) and format_.skips_blank_lines
+
+
+def file_suffix(format_: Format[Any]) -> str:
+    """How names of files in the format end."""
+    return format_.file_suffix if isinstance(format_, LineFormat) else ""
+
+
+def encode_lines(encoder: Encoder[T], values: Sequence[T]) -> bytes:
+    r"""Values as lines that end in `\n`.
+
+    Raises:
+        TypeError, ValueError: the format cannot carry a value, or the value would not be one line.
+    """
+    if isinstance(encoder, LineEncoder):
+        return encoder.encode_lines(values)
+    lines = [encoder.encode(value) for value in values]
+    for line in lines:
+        if b"\n" in line:
+            msg = f"the format writes a line end inside a record ({line[:80]!r}...), so it cannot stand in a file of lines"
+            raise ValueError(msg)
+    return b"".join([line + b"\n" for line in lines])

@@ -1,0 +1,156 @@
+"""Checkpoint storage in the memory of this process.
+
+A checkpoint kept here survives a restart of the job inside the process, and nothing else: neither the end of the process nor a second
+one can see it. For jobs under development and for tests.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from millstream.contracts.checkpoint_storage import CheckpointStorage, CheckpointStorageContext, CheckpointStore
+from millstream.errors import CheckpointFileTooLarge, InvalidArgument
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+DEFAULT_LIMIT_BYTES = 5 * 1024 * 1024
+_FILE_NAME = re.compile(r"[a-z0-9.-]+")
+
+
+@dataclass
+class _Checkpoint:
+    files: dict[str, bytes] = field(default_factory=dict)
+    manifest: bytes | None = None
+
+
+@dataclass
+class _Shelf:
+    """The checkpoints of one job, shared by all stores that were opened for it."""
+
+    checkpoints: dict[int, _Checkpoint] = field(default_factory=dict)
+    documents: dict[str, bytes] = field(default_factory=dict)
+    highest_id: int = 0
+    lock: Lock = field(default_factory=Lock)
+
+
+_shelves: dict[tuple[str, str], _Shelf] = {}
+_shelves_lock = Lock()
+
+
+@dataclass(frozen=True)
+class MemoryCheckpointStorage(CheckpointStorage):
+    """Keeps checkpoints in this process.
+
+    Args:
+        name: storages of one name share what they hold, within the process and by job.
+        limit_bytes: size up to which one file of a checkpoint is accepted, >= 1.
+    """
+
+    name: str = "default"
+    limit_bytes: int = DEFAULT_LIMIT_BYTES
+
+    durable = False
+
+    def __post_init__(self) -> None:
+        if self.limit_bytes < 1:
+            raise InvalidArgument(what="limit_bytes of the memory checkpoint storage", value=str(self.limit_bytes), allowed="1 or more")
+
+    def open(self, context: CheckpointStorageContext) -> MemoryCheckpointStore:
+        with _shelves_lock:
+            shelf = _shelves.setdefault((self.name, context.job_name), _Shelf())
+        return MemoryCheckpointStore(shelf, f"memory://{self.name}/{context.job_name}", self.limit_bytes)
+
+
+class MemoryCheckpointStore(CheckpointStore):
+    """The checkpoints of one job."""
+
+    def __init__(self, shelf: _Shelf, location: str, limit_bytes: int) -> None:
+        self._shelf = shelf
+        self._location = location
+        self._limit_bytes = limit_bytes
+
+    def write_file(self, checkpoint_id: int, name: str, parts: Iterable[bytes]) -> None:
+        if not _FILE_NAME.fullmatch(name):
+            raise InvalidArgument(what="name of a checkpoint file", value=repr(name), allowed="letters a-z, digits, dots and hyphens")
+        data = self._collect(checkpoint_id, name, parts)
+        with self._shelf.lock:
+            checkpoint = self._unpublished(checkpoint_id)
+            if name in checkpoint.files:
+                msg = f"{self.location(checkpoint_id)}/{name} exists already"
+                raise FileExistsError(msg)
+            checkpoint.files[name] = data
+
+    def _collect(self, checkpoint_id: int, name: str, parts: Iterable[bytes]) -> bytes:
+        kept: list[bytes] = []
+        size_bytes = 0
+        for part in parts:
+            size_bytes += len(part)
+            if size_bytes > self._limit_bytes:
+                raise CheckpointFileTooLarge(where=f"{self.location(checkpoint_id)}/{name}", limit_bytes=self._limit_bytes)
+            kept.append(bytes(part))
+        return b"".join(kept)
+
+    def _unpublished(self, checkpoint_id: int) -> _Checkpoint:
+        shelf = self._shelf
+        checkpoint = shelf.checkpoints.setdefault(checkpoint_id, _Checkpoint())
+        if checkpoint.manifest is not None:
+            msg = f"{self.location(checkpoint_id)} is published already"
+            raise FileExistsError(msg)
+        shelf.highest_id = max(shelf.highest_id, checkpoint_id)
+        return checkpoint
+
+    def publish(self, checkpoint_id: int, manifest: bytes) -> None:
+        with self._shelf.lock:
+            self._unpublished(checkpoint_id).manifest = bytes(manifest)
+
+    def published(self) -> Sequence[int]:
+        with self._shelf.lock:
+            return sorted(number for number, checkpoint in self._shelf.checkpoints.items() if checkpoint.manifest is not None)
+
+    def highest_id(self) -> int:
+        with self._shelf.lock:
+            return self._shelf.highest_id
+
+    def read_manifest(self, checkpoint_id: int) -> bytes:
+        return self._published(checkpoint_id)[0]
+
+    def read_file(self, checkpoint_id: int, name: str) -> bytes:
+        files = self._published(checkpoint_id)[1]
+        if name not in files:
+            msg = f"{self.location(checkpoint_id)} has no file {name!r}"
+            raise FileNotFoundError(msg)
+        return files[name]
+
+    def _published(self, checkpoint_id: int) -> tuple[bytes, dict[str, bytes]]:
+        with self._shelf.lock:
+            checkpoint = self._shelf.checkpoints.get(checkpoint_id)
+        if checkpoint is None or checkpoint.manifest is None:
+            msg = f"there is no checkpoint {self.location(checkpoint_id)} in this process; it ended with the process that took it"
+            raise FileNotFoundError(msg)
+        return checkpoint.manifest, checkpoint.files
+
+    def delete(self, checkpoint_id: int) -> None:
+        with self._shelf.lock:
+            self._shelf.checkpoints.pop(checkpoint_id, None)
+
+    def write_document(self, name: str, data: bytes) -> None:
+        with self._shelf.lock:
+            self._shelf.documents[name] = bytes(data)
+
+    def create_document(self, name: str, data: bytes) -> bool:
+        with self._shelf.lock:
+            if name in self._shelf.documents:
+                return False
+            self._shelf.documents[name] = bytes(data)
+            return True
+
+    def read_document(self, name: str) -> bytes | None:
+        with self._shelf.lock:
+            return self._shelf.documents.get(name)
+
+    def location(self, checkpoint_id: int | None = None) -> str:
+        return self._location if checkpoint_id is None else f"{self._location}/chk-{checkpoint_id}"
