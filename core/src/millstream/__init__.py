@@ -109,7 +109,7 @@ _HOMES = {
 }
 _MODULES = {name: f"millstream.{module}" for module, names in _HOMES.items() for name in names}
 
-__all__ = ["__version__", *sorted(_MODULES)]  # noqa: PLE0604 - all strings
+__all__ = ["__version__", *sorted(_MODULES)]
 
 
 def __getattr__(name: str) -> Any:

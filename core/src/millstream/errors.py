@@ -943,9 +943,7 @@ class GuaranteeNotMet(MillstreamError):
     fix: str
 
     def sentence(self) -> str:
-        return (
-            f"The job asks for {self.wanted}, but from source {self.source} to sink {self.sink} it gives {self.given}. {self.reason} {self.fix}"
-        )
+        return f"The job asks for {self.wanted}, but from source {self.source} to sink {self.sink} it gives {self.given}. {self.reason} {self.fix}"
 
 
 @dataclass(kw_only=True, eq=False)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from millstream.contracts.format import DecodeError
@@ -217,6 +217,7 @@ rows = st.tuples(texts, st.integers(), st.floats(allow_nan=False), st.booleans()
 KINDS = {"a": str, "b": int, "c": float, "d": bool, "e": int | None}
 
 
+@settings(deadline=None)
 @given(st.lists(rows), st.sampled_from(",;\t|"))
 def test_typed_rows_come_back_equal(values: list[tuple[Any, ...]], delimiter: str) -> None:
     format_ = CsvFormat(types=KINDS, delimiter=delimiter)
@@ -226,12 +227,14 @@ def test_typed_rows_come_back_equal(values: list[tuple[Any, ...]], delimiter: st
     assert decode_both_ways(format_, lines) == values
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(texts, min_size=1).map(tuple)))
 def test_untyped_rows_come_back_equal(values: list[tuple[str, ...]]) -> None:
     lines = CsvFormat().encoder().encode_lines(values).split(b"\n")[:-1]
     assert decode_both_ways(CsvFormat(), lines) == values
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=20).map(lambda raw: raw.replace(b"\n", b""))))
 def test_any_bytes_decode_to_the_same_in_a_batch_as_alone_or_fail_in_both(lines: list[bytes]) -> None:
     decoder = CsvFormat(types={"a": str, "b": int}).decoder()

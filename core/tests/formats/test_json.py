@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from millstream.contracts.format import DecodeError
@@ -103,12 +103,14 @@ json_values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(json_values))
 def test_values_come_back_equal(values: list[Any]) -> None:
     lines = JsonLinesFormat().encoder().encode_lines(values).split(b"\n")[:-1]
     assert JsonLinesFormat().decoder().decode_many(lines) == values
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=30))
 def test_any_bytes_are_a_value_or_a_decode_error(raw: bytes) -> None:
     with suppress(DecodeError):

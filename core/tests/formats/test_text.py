@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from millstream.contracts.format import DecodeError
@@ -11,6 +11,7 @@ from millstream.errors import InvalidArgument
 from millstream.formats import TextFormat
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.characters(exclude_characters="\r\n", exclude_categories=("Cs",)))))
 def test_lines_come_back_equal(lines: list[str]) -> None:
     raws = TextFormat().encoder().encode_lines(lines).split(b"\n")[:-1]

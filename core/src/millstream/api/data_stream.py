@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from millstream.api.functions import as_filter, as_flat_map, as_map, function_name
-from millstream.api.side_output import OutputTag
 from millstream.contracts.functions import KeySelector, ProcessFunction
 from millstream.contracts.on_error import DEAD_LETTER_TAG, DeadLetter, OnError, check_on_error
-from millstream.contracts.sink import BaseSink
 from millstream.errors import InvalidArgument
 from millstream.graph.stream_graph import FORWARD, Partitioning, StreamEdge, StreamNode
 from millstream.runtime.operators.process import ProcessSpec
@@ -22,8 +20,9 @@ if TYPE_CHECKING:
     from millstream.api.collected import CollectedRows
     from millstream.api.environment import StreamExecutionEnvironment
     from millstream.api.keyed_stream import KeyedStream
+    from millstream.api.side_output import OutputTag
     from millstream.contracts.functions import FilterFunction, FlatMapFunction, MapFunction
-    from millstream.contracts.sink import AnySink
+    from millstream.contracts.sink import AnySink, BaseSink
     from millstream.contracts.watermarks import WatermarkStrategy
 
 T = TypeVar("T")
@@ -190,7 +189,7 @@ class DataStream(Generic[T]):
                 frozen dataclasses of those.
             key_type: declared type of the keys; makes their stored form typed.
         """
-        from millstream.api.keyed_stream import KeyedStream  # noqa: PLC0415 - the two classes refer to each other
+        from millstream.api.keyed_stream import KeyedStream
 
         function = selector.get_key if isinstance(selector, KeySelector) else selector
         if not callable(function):
@@ -207,7 +206,9 @@ class DataStream(Generic[T]):
         known = self.environment.graph.tags.setdefault(tag.tag_id, tag.output_type)
         if known != tag.output_type:
             raise InvalidArgument(
-                what=f"the type of side output {tag.tag_id!r}", value=repr(tag.output_type), allowed=f"{known!r}, as it was used before, or another id"
+                what=f"the type of side output {tag.tag_id!r}",
+                value=repr(tag.output_type),
+                allowed=f"{known!r}, as it was used before, or another id",
             )
         return DataStream(self.environment, self.node, tag=tag.tag_id)
 
@@ -249,7 +250,7 @@ class DataStream(Generic[T]):
 
     def print(self, label: str = "") -> DataStreamSink:
         """Prints each record on standard output, behind `label` and, with several subtasks, the subtask's number."""
-        from millstream.api.sinks import PrintSink  # noqa: PLC0415 - sinks are loaded by jobs that use them
+        from millstream.api.sinks import PrintSink
 
         return self._sink(PrintSink(label), "print", None, keeps_state=False)
 
@@ -259,7 +260,7 @@ class DataStream(Generic[T]):
 
     def execute_and_collect(self, job_name: str | None = None) -> CollectedRows[T]:
         """Runs the job and gives the records of this stream as they come. Close it, or use it in a `with` block."""
-        from millstream.api.collected import CollectedRows  # noqa: PLC0415 - as above
+        from millstream.api.collected import CollectedRows
 
         return CollectedRows.start(self, job_name)
 
@@ -291,5 +292,3 @@ class DataStreamSink:
         """Runs the sink in a task of its own."""
         self.node.chaining = "never"
         return self
-
-

@@ -163,6 +163,8 @@ class StreamExecutionEnvironment:
     def _source(
         self, source: Source[Any], strategy: WatermarkStrategy[Any] | None, name: str, uid: str | None, on_error: OnError, *, parallel: bool = True
     ) -> DataStream[Any]:
+        if strategy is not None and not isinstance(strategy, WatermarkStrategy):
+            raise InvalidArgument(what="watermark_strategy", value=repr(strategy), allowed="a WatermarkStrategy")
         spec = SourceSpec(source, strategy or WatermarkStrategy.no_watermarks(), check_on_error(on_error))
         node = self.graph.add(name, spec, [], uid=uid, source=source, parallelism=None if parallel else 1, parallel_source=parallel)
         stream: DataStream[Any] = DataStream(self, node)
@@ -289,17 +291,11 @@ class StreamExecutionEnvironment:
 
     def execute_async(self, job_name: str | None = None) -> JobClient:
         """Starts the program on a thread of its own and returns at once."""
-        from millstream.api.job_client import JobClient  # noqa: PLC0415 - only programs that use it pay for it
+        from millstream.api.job_client import JobClient
 
         client = JobClient(Execution(self.launch(job_name), self.settings(job_name)))
         client.start()
         return client
-
-
-def check_strategy(strategy: object) -> None:
-    """Raises InvalidArgument for something that is no WatermarkStrategy."""
-    if strategy is not None and not isinstance(strategy, WatermarkStrategy):
-        raise InvalidArgument(what="watermark_strategy", value=repr(strategy), allowed="a WatermarkStrategy")
 
 
 @atexit.register
@@ -307,4 +303,4 @@ def _warn_of_forgotten_programs() -> None:
     for environment in list(_environments):
         if environment.graph.nodes and not getattr(sys, "last_value", None):
             names = ", ".join(repr(node.name) for node in environment.graph.nodes[-3:])
-            print(f"millstream: a program was built ({names}) but never executed. Call env.execute().", file=sys.stderr)
+            sys.stderr.write(f"millstream: a program was built ({names}) but never executed. Call env.execute().\n")

@@ -30,7 +30,8 @@ def replace_field(record: Any, field: int | str | None, value: Any) -> Any:
     if field is None:
         return value
     if isinstance(record, tuple) and hasattr(record, "_replace"):
-        return record._replace(**{record._fields[field] if isinstance(field, int) else field: value})
+        row: Any = record
+        return row._replace(**{row._fields[field] if isinstance(field, int) else field: value})
     if isinstance(record, tuple) and isinstance(field, int):
         position = field % len(record)
         return (*record[:position], value, *record[position + 1 :])

@@ -139,7 +139,7 @@ class KeyedStream(Generic[K, T]):
 
     def window(self, assigner: TumblingEventTimeWindows) -> WindowedStream[K, T]:
         """Groups the records of each key into windows."""
-        from millstream.api.windowed_stream import WindowedStream  # noqa: PLC0415 - the two classes refer to each other
+        from millstream.api.windowed_stream import WindowedStream
 
         if not isinstance(assigner, TumblingEventTimeWindows):
             raise InvalidArgument(

@@ -35,9 +35,7 @@ class RestartStrategies:
         return RestartOptions({"strategy": "failure_rate", "failure_rate": failures, "failure_interval": interval, "delay": delay})
 
     @staticmethod
-    def exponential_delay(
-        initial: timedelta, max_delay: timedelta, multiplier: float, reset_after: timedelta, jitter: float = 0.1
-    ) -> RestartOptions:
+    def exponential_delay(initial: timedelta, max_delay: timedelta, multiplier: float, reset_after: timedelta, jitter: float = 0.1) -> RestartOptions:
         """Restarts for ever, each time after a longer delay; after `reset_after` without a failure it starts again at `initial`."""
         return RestartOptions(
             {

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from millstream.contracts.serializer import SerializerDescription
 from millstream.errors import DamagedCheckpoint, UnknownCheckpointFormat
 from millstream.state.keyed import StateDescription
 
@@ -46,11 +47,13 @@ class OperatorListRef(msgspec.Struct, frozen=True):
         mode: how the items are dealt out when the parallelism changes.
         items: in order.
         lanes: the lane of each item, for mode `lane`.
+        description: how the items were written; None where that is the engine's own affair.
     """
 
     mode: Literal["split", "lane"]
     items: list[BlobRef]
     lanes: list[int] = []
+    description: SerializerDescription | None = None
 
 
 class OperatorState(msgspec.Struct, frozen=True):

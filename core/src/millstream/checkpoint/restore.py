@@ -12,6 +12,7 @@ import msgspec
 
 from millstream.checkpoint.manifest import BlobRef, ChunkRef, FileRef, Manifest, OperatorState
 from millstream.contracts.key_groups import key_group_range
+from millstream.contracts.serializer import SerializerDescription
 from millstream.errors import RestoreMismatch
 from millstream.state.keyed import StateDescription
 from millstream.state.operator import split_list_state
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 
 
 class FileBlob(msgspec.Struct, frozen=True):
-    """A blob and the file that holds it."""
+    """A blob, the file that holds it, and how it was written."""
 
     file: FileRef
     blob: BlobRef
+    description: SerializerDescription | None = None
 
 
 class FileChunk(msgspec.Struct, frozen=True):
@@ -144,7 +146,8 @@ class RestorePlan:
             per_subtask: list[list[FileBlob]] = [[] for _ in range(old_parallelism)]
             for index, (file, state) in parts.items():
                 if name in state.lists and file is not None:
-                    per_subtask[index] = [FileBlob(file, item) for item in state.lists[name].items]
+                    ref = state.lists[name]
+                    per_subtask[index] = [FileBlob(file, item, ref.description) for item in ref.items]
             result[name] = split_list_state(per_subtask, parallelism, number)[subtask]
         return result
 
@@ -153,6 +156,8 @@ class RestorePlan:
         for file, state in parts.values():
             for name, ref in state.lists.items():
                 if ref.mode == "lane" and file is not None:
-                    mine = [LaneBlob(lane, FileBlob(file, item)) for lane, item in zip(ref.lanes, ref.items, strict=True) if lane % parallelism == subtask]
+                    mine = [
+                        LaneBlob(lane, FileBlob(file, item)) for lane, item in zip(ref.lanes, ref.items, strict=True) if lane % parallelism == subtask
+                    ]
                     result.setdefault(name, []).extend(mine)
         return result

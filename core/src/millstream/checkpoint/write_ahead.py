@@ -97,9 +97,7 @@ class WriteAheadLog:
         if marker is not None and marker.checkpoint_id > restored_id:
             raise RewoundTarget(sink_uid=self._context.sink_uid, lane=lane, marker=marker.checkpoint_id, restored=restored_id)
         if log.confirmed and (marker is None or marker.checkpoint_id < log.confirmed):
-            raise TargetLostData(
-                sink_uid=self._context.sink_uid, lane=lane, marker=marker.checkpoint_id if marker else None, confirmed=log.confirmed
-            )
+            raise TargetLostData(sink_uid=self._context.sink_uid, lane=lane, marker=marker.checkpoint_id if marker else None, confirmed=log.confirmed)
 
     def _decode(self, data: bytes) -> LaneLog:
         try:

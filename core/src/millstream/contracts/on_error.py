@@ -56,6 +56,6 @@ def check_on_error(policy: object) -> OnError:
         InvalidArgument: it is neither `fail`, `skip` nor made by `dead_letter`.
     """
     if isinstance(policy, DeadLetter) or policy in ("fail", "skip"):
-        return policy  # type: ignore[return-value]  # narrowed by value
+        return policy
     hint = did_you_mean(policy, ["fail", "skip"]) if isinstance(policy, str) else ""
     raise InvalidArgument(what="on_error", value=repr(policy), allowed=f"'fail', 'skip' or dead_letter(sink).{hint}".rstrip("."))

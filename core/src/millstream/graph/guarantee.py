@@ -102,6 +102,4 @@ def require(ways: list[Leg], wanted: Guarantee) -> None:
     """Raises GuaranteeNotMet for the first way that gives less than `wanted`."""
     for way in ways:
         if way.guarantee < wanted:
-            raise GuaranteeNotMet(
-                wanted=wanted.label, source=way.source, sink=way.sink, given=way.guarantee.label, reason=way.reason, fix=way.fix
-            )
+            raise GuaranteeNotMet(wanted=wanted.label, source=way.source, sink=way.sink, given=way.guarantee.label, reason=way.reason, fix=way.fix)

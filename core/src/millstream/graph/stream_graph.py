@@ -21,7 +21,9 @@ class OperatorSpec(Protocol):
         keeps_state: it stores something in checkpoints, so it needs a uid.
     """
 
-    keeps_state: bool
+    @property
+    def keeps_state(self) -> bool:
+        """See above."""
 
     def create(self) -> Any:
         """A new operator (`millstream.runtime.operators.base.Operator`) for one subtask and attempt."""

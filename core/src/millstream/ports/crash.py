@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CRASH_POINTS: Final[dict[str, str]] = {}
 """Every declared point with the state the world is in when it is reached."""

@@ -78,7 +78,7 @@ class LocalStorage:
         os.makedirs(path, exist_ok=True)
 
     def open_write(self, path: str) -> BinaryIO:
-        return open(path, "xb")  # noqa: SIM115 - the caller owns the file
+        return open(path, "xb")
 
     def open_append(self, path: str) -> BinaryIO:
         file = open(path, "r+b")  # noqa: SIM115 - the caller owns the file
@@ -86,7 +86,7 @@ class LocalStorage:
         return file
 
     def open_read(self, path: str) -> BinaryIO:
-        return open(path, "rb")  # noqa: SIM115 - the caller owns the file
+        return open(path, "rb")
 
     def sync_file(self, file: BinaryIO) -> None:
         file.flush()

@@ -126,5 +126,3 @@ class _Chained:
         self.emit = operator.process_batch
         self.emit_watermark = operator.process_watermark
         self.emit_status = operator.process_status
-
-

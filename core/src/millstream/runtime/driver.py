@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from threading import Event
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from threading import Event
 
     from millstream.ports import Clock
     from millstream.runtime.job_manager import JobManager

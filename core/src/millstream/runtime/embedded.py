@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from millstream.contracts.cluster_backend import ClusterBackend, Slot
 from millstream.runtime.exchange import LocalExchange
-from millstream.runtime.task import TaskDeployment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from millstream.runtime.task import TaskDeployment
     from millstream.runtime.task_manager import TaskManager
 
 _PROCESS = "inline"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from millstream.contracts.watermarks import BatchWatermarkGenerator, TimestampAssigner, WatermarkGenerator, WatermarkStrategy
 from millstream.errors import InvalidTimestamp
-from millstream.records import MAX_TIMESTAMP, MIN_TIMESTAMP, RecordBatch
+from millstream.records import MAX_TIMESTAMP, MIN_TIMESTAMP
 from millstream.runtime.watermarks import WatermarkValve
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ def _assigner(strategy: WatermarkStrategy[Any]) -> Callable[[list[Any], list[int
         extract = function.extract_timestamp
 
         def with_origin(values: list[Any], timestamps: list[int] | None) -> list[int]:
-            return [extract(v, t) for v, t in zip(values, timestamps or [None] * len(values), strict=True)]
+            return [extract(v, t) for v, t in zip(values, timestamps or repeat(None))]
 
         return with_origin
     plain = function

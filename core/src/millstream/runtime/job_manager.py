@@ -19,7 +19,6 @@ from millstream.checkpoint.manifest import Manifest, OperatorInfo
 from millstream.checkpoint.messages import CheckpointAcknowledged, CheckpointCompleted, CheckpointDeclined
 from millstream.checkpoint.restore import RestorePlan
 from millstream.checkpoint.store import CompletedCheckpoints, RunRecord
-from millstream.contracts.context import Accumulator
 from millstream.errors import MillstreamError
 from millstream.graph.execution_graph import ExecutionGraph, ExecutionState, SubtaskId
 from millstream.plugins.notices import CheckpointCompleted as CheckpointNotice
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
 
     from millstream.config import Settings
     from millstream.contracts.cluster_backend import ClusterBackend
+    from millstream.contracts.context import Accumulator
     from millstream.contracts.state_backend import StateBackend
     from millstream.graph.job_graph import JobGraph
 
@@ -124,9 +124,7 @@ class JobManager:
         self._next_attempt = start.first_attempt
         # Checkpoints above this id belong to this run; what is below was there before.
         self._inherited_id = completed.store.highest_id()
-        self.coordinator = CheckpointCoordinator(
-            settings.checkpoint, self, completed, ports.clock, ports.executor, first_id=self._inherited_id + 1
-        )
+        self.coordinator = CheckpointCoordinator(settings.checkpoint, self, completed, ports.clock, ports.executor, first_id=self._inherited_id + 1)
         self._strategy = make_restart_strategy(
             settings.restart, checkpointing=settings.checkpoint.interval is not None, random=ports.random.fork("restart")
         )
@@ -344,9 +342,7 @@ class JobManager:
             attempt=self._attempt.executions.attempt,
             millstream=__version__,
             python=platform.python_version(),
-            operators=[
-                OperatorInfo(o.uid, o.name, vertex.parallelism, o.max_parallelism, o.spec.keeps_state) for vertex, o in self.job.operators()
-            ],
+            operators=[OperatorInfo(o.uid, o.name, vertex.parallelism, o.max_parallelism, o.spec.keeps_state) for vertex, o in self.job.operators()],
             tasks=[pending.states[subtask] for subtask in sorted(pending.states)],
             enumerators=pending.enumerators,
         )
@@ -472,7 +468,6 @@ class JobManager:
         """Where the newest checkpoint that was kept is."""
         published = self._completed.store.published()
         return self._completed.store.location(published[-1]) if published else None
-
 
 
 def clean_up_run(completed: CompletedCheckpoints, record: RunRecord, *, keep: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from dataclasses import dataclass
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from millstream.checkpoint.ephemeral import EphemeralStore
 from millstream.checkpoint.store import CompletedCheckpoints
@@ -39,12 +39,11 @@ def system_ports(seed: int | None) -> Ports:
 def find_checkpoint_storage(plugins: PluginManager, location: str) -> CheckpointStorage:
     """The storage of a setting: `memory`, or a folder or URL for the plugin `filesystem`."""
     if location == "memory":
-        storage: CheckpointStorage = plugins.find("checkpoint_storage", "memory").load()()
-        return storage
+        return cast("CheckpointStorage", plugins.find("checkpoint_storage", "memory").load()())
     scheme, separator, _ = location.partition("://")
     name = "filesystem" if not separator or scheme == "file" else scheme
-    storage = plugins.find("checkpoint_storage", name).load()(location.removeprefix("file://") if name == "filesystem" else location)
-    return storage
+    where = location.removeprefix("file://") if name == "filesystem" else location
+    return cast("CheckpointStorage", plugins.find("checkpoint_storage", name).load()(where))
 
 
 @dataclass
@@ -194,5 +193,3 @@ def freeze_garbage_collector(settings: Settings) -> bool:
         gc.collect()
         gc.freeze()
     return settings.execution.gc_freeze
-
-

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from millstream.checkpoint.restore import FileBlob, FileChunk, OperatorRestore
+    from millstream.contracts.serializer import SerializerDescription
     from millstream.state.keyed import StateDescription
 
 
@@ -22,7 +23,7 @@ class RestoredState:
     Attributes:
         watermark: event time to start from, ms; None for the beginning.
         keyed: for each former subtask, the chunks of its tables and what they were written as.
-        lists: items of operator list states.
+        lists: items of operator list states, each with how it was written.
         lanes: items of lane lists with their lane.
         lane_count: lanes used so far.
         checkpoint_id: the checkpoint all this comes from; None on a fresh start.
@@ -30,7 +31,7 @@ class RestoredState:
 
     watermark: int | None = None
     keyed: list[tuple[dict[str, list[StateChunk]], dict[str, StateDescription]]] = field(default_factory=list)
-    lists: dict[str, list[bytes]] = field(default_factory=dict)
+    lists: dict[str, list[tuple[SerializerDescription | None, bytes]]] = field(default_factory=dict)
     lanes: dict[str, list[tuple[int, bytes]]] = field(default_factory=dict)
     lane_count: int = 0
     checkpoint_id: int | None = None
@@ -73,7 +74,7 @@ class StateReader:
         return RestoredState(
             watermark=part.watermark,
             keyed=[(self._chunks(keyed.chunks), keyed.tables) for keyed in part.keyed],
-            lists={name: [self._blob(item) for item in items] for name, items in part.lists.items()},
+            lists={name: [(item.description, self._blob(item)) for item in items] for name, items in part.lists.items()},
             lanes={name: [(entry.lane, self._blob(entry.item)) for entry in items] for name, items in part.lanes.items()},
             lane_count=part.lane_count,
             checkpoint_id=checkpoint_id,

@@ -53,9 +53,7 @@ class TaskSnapshot:
         file = StateFileWriter()
         operators = [
             self._operator(described.uid, operator, part, watermark, file)
-            for described, operator, part, watermark in zip(
-                self._chain.described, self._chain.operators, self._parts, self._watermarks, strict=True
-            )
+            for described, operator, part, watermark in zip(self._chain.described, self._chain.operators, self._parts, self._watermarks, strict=True)
         ]
         self.abandon()
         name = f"task-{self._subtask.vertex}-{self._subtask.subtask}"
@@ -65,7 +63,11 @@ class TaskSnapshot:
         chunks = []
         if part.tables is not None:
             chunks = [ChunkRef(c.table, c.key_group, c.entries, file.add(c.data)) for c in part.tables.chunks()]
-        lists = {name: OperatorListRef("split", [file.add(item) for item in items]) for name, items in part.lists.items() if items}
+        lists = {
+            name: OperatorListRef("split", [file.add(item) for item in items], description=part.descriptions.get(name))
+            for name, items in part.lists.items()
+            if items
+        }
         for name, entries in part.lanes.items():
             if entries:
                 lists[name] = OperatorListRef("lane", [file.add(item) for _, item in entries], [lane for lane, _ in entries])

@@ -20,6 +20,8 @@ from millstream.checkpoint.messages import (
     CheckpointDeclined,
     TriggerCheckpoint,
 )
+from millstream.contracts.key_groups import KeyGroups
+from millstream.contracts.state_backend import StateBackendContext
 from millstream.errors import MillstreamError
 from millstream.graph.execution_graph import ExecutionState, SubtaskId, task_address
 from millstream.ports import crash_point
@@ -31,8 +33,6 @@ from millstream.runtime.messages import JOB_MANAGER, CancelTask, FromReader, Tas
 from millstream.runtime.operators.base import OperatorContext
 from millstream.runtime.restored import RestoredState, StateReader
 from millstream.runtime.snapshot import TaskSnapshot, passing_crash_point
-from millstream.contracts.key_groups import KeyGroups
-from millstream.contracts.state_backend import StateBackendContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

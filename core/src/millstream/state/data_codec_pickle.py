@@ -8,9 +8,9 @@ from __future__ import annotations
 import pickle
 from io import BytesIO
 from sys import getrefcount
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from millstream.state.data_codec_leaves import LEAF_REDUCERS, LEAF_TABLE, Call, Sealed
+from millstream.state.data_codec_leaves import LEAF_REDUCERS, LEAF_TABLE, Call, Sealed, Unsupported
 from millstream.state.data_codec_stream import PROTOCOL, ForeignBytes, framed, remembering, unframed
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ class Reader(pickle.Unpickler):
         # What is remembered stays for all reads; the machine has no other way to be given it that works in every version of Python.
         self._load(remembering(len(self._table)) + b"N.")
         self._table = [entry for entry in own if isinstance(entry, Sealed)]
+        del own  # the count is of the references that stay
         self._references = sum(map(getrefcount, self._table))
 
     def read(self, opcodes: bytes) -> Any:
@@ -121,6 +122,10 @@ class Reader(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         raise ForeignBytes(f"it names {module}.{name}")
+
+
+def _refuse_buffer(buffer: pickle.PickleBuffer) -> Literal[False]:
+    raise Unsupported(buffer, "is not plain bytes", "Turn it into bytes first.")
 
 
 class Maker:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from millstream.contracts.checkpoint_storage import CheckpointStorageContext
@@ -219,6 +219,7 @@ def test_jobs_of_one_root_do_not_see_each_other(kit: Any, tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["root"]
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=60), st.integers(1, 6))
 @example("x" * 200 + "..", 1)
 @example("x" * 200 + "./../..", 2)
@@ -232,6 +233,7 @@ def test_the_folder_of_a_job_stays_inside_and_tells_its_name(name: str, times: i
         assert part.isascii()
 
 
+@settings(deadline=None)
 @given(st.sets(st.text("aA./%~+é", min_size=1, max_size=6), min_size=2, max_size=2))
 def test_two_names_have_two_folders_even_where_case_does_not_count(pair: set[str]) -> None:
     one, other = (folder_of_job(name).lower() for name in pair)

@@ -13,8 +13,8 @@ from millstream.runtime.partition import copy_batch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from millstream.checkpoint.manifest import OperatorListRef
     from millstream.contracts.metrics import MetricGroup
+    from millstream.contracts.serializer import SerializerDescription
     from millstream.contracts.sink import AnySink
     from millstream.contracts.source import Source
     from millstream.contracts.state_backend import KeyedTables, TableSnapshot
@@ -122,13 +122,14 @@ class OperatorSnapshot:
     Attributes:
         tables: keyed state on its way to bytes; None when there is none.
         lists: items of list states, by name.
+        descriptions: how the items of a list were written.
         lanes: items of lane lists, by name, each with its lane.
     """
 
     tables: TableSnapshot | None = None
     lists: dict[str, list[bytes]] = field(default_factory=dict)
+    descriptions: dict[str, SerializerDescription] = field(default_factory=dict)
     lanes: dict[str, list[tuple[int, bytes]]] = field(default_factory=dict)
-    refs: dict[str, OperatorListRef] = field(default_factory=dict)
 
 
 class Operator(ABC):
@@ -194,6 +195,12 @@ class Operator(ABC):
 
     def _failure(self, function: object, error: BaseException, value: object, position: str = "") -> UserFunctionFailed:
         return UserFunctionFailed.of(
-            error, function=function, job=self.context.job_name, operator=self.context.name, uid=self.context.uid,
-            subtask=self.context.subtask, value=value, position=position,
+            error,
+            function=function,
+            job=self.context.job_name,
+            operator=self.context.name,
+            uid=self.context.uid,
+            subtask=self.context.subtask,
+            value=value,
+            position=position,
         )

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import copy
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from millstream.contracts.context import Accumulator, RuntimeContext
 from millstream.contracts.functions import RichFunction
 from millstream.contracts.on_error import DEAD_LETTER_TAG, DeadLetterRecord, OnError
-from millstream.contracts.serializer import Serializer
-from millstream.contracts.state_descriptors import (
-    ListState,
-    ListStateDescriptor,
-    MapState,
-    MapStateDescriptor,
-    ValueState,
-    ValueStateDescriptor,
-)
 from millstream.errors import FunctionStoppedIteration, MillstreamError, NotCopyable, NotKeyed, shorten
 from millstream.records import RecordBatch
 from millstream.runtime.operators.base import Operator, OperatorContext, OperatorSnapshot, Output
-from millstream.state.operator import OperatorStateStore
+from millstream.state.operator import OperatorStateStore, StoredItems
 from millstream.state.serializers import serializer_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from millstream.contracts.serializer import Serializer
+    from millstream.contracts.state_descriptors import (
+        ListState,
+        ListStateDescriptor,
+        MapState,
+        MapStateDescriptor,
+        ValueState,
+        ValueStateDescriptor,
+    )
     from millstream.state.keyed import KeyedStateStore
 
 T = TypeVar("T")
@@ -98,7 +100,10 @@ class FunctionOperator(Operator):
         super().setup(context, output)
         self._failed_records = context.metrics.counter("numRecordsFailed")
         self._lists = OperatorStateStore(context.name, serializer_of)
-        self._lists.restore(context.restored.lists)
+        for name, items in context.restored.lists.items():
+            for description, part in groupby(items, key=itemgetter(0)):
+                if description is not None:
+                    self._lists.restore({name: StoredItems(description, [item for _, item in part])})
 
     def open(self) -> None:
         runtime_context = FunctionContext(self.context, self._lists, self.keyed)
@@ -107,7 +112,7 @@ class FunctionOperator(Operator):
             function.open(runtime_context)
 
     def snapshot(self, checkpoint_id: int) -> OperatorSnapshot:
-        return OperatorSnapshot(lists=self._lists.snapshot())
+        return OperatorSnapshot(lists=self._lists.snapshot(), descriptions=self._lists.descriptions())
 
     def close(self) -> None:
         opened, self._opened = self._opened, []
@@ -124,9 +129,7 @@ class FunctionOperator(Operator):
             raise self._failure(function, error, value) from error
         self._failed_records.count += 1
         if self._on_error != "skip":
-            record = DeadLetterRecord(
-                operator=self.context.uid, position="", record=shorten(value, 10_000), error=f"{type(error).__name__}: {error}"
-            )
+            record = DeadLetterRecord(operator=self.context.uid, position="", record=shorten(value, 10_000), error=f"{type(error).__name__}: {error}")
             self.output.side[DEAD_LETTER_TAG](RecordBatch([record]))
 
 

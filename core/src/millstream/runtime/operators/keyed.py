@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from millstream.contracts.key_groups import KeyGroups
-from millstream.contracts.on_error import OnError
 from millstream.errors import UndeclaredState
 from millstream.runtime.operators.function import FunctionOperator, own_copy, serializer_of
 from millstream.state.keyed import KeyContext, KeyedStateStore
@@ -19,6 +18,7 @@ from millstream.state.keyed import KeyContext, KeyedStateStore
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableMapping
 
+    from millstream.contracts.on_error import OnError
     from millstream.contracts.state_backend import KeyedTables
     from millstream.records import RecordBatch
     from millstream.runtime.operators.base import OperatorContext, OperatorSnapshot, Output
@@ -99,7 +99,6 @@ class KeyedOperator(FunctionOperator):
 
 class RollingOperator(KeyedOperator):
     """A rolling operation: `_run` folds records into the table and collects results."""
-
 
     def __init__(self, keyed_by: KeyedBy, owner: Any, function: Callable[[Any, Any], Any], value_type: Any, on_error: OnError) -> None:
         super().__init__(keyed_by, owner, on_error=on_error)

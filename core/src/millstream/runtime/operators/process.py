@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from millstream.contracts.context import OnTimerContext, ProcessContext, TimerService
-from millstream.contracts.functions import KeyedProcessFunction, ProcessFunction
-from millstream.contracts.on_error import OnError
 from millstream.errors import MillstreamError, UnknownSideOutput, UserFunctionFailed
 from millstream.records import RecordBatch
 from millstream.runtime.operators.function import FunctionOperator, own_copy, serializer_of
@@ -16,6 +14,8 @@ from millstream.runtime.timers import TimerQueue
 from millstream.state.keyed import NO_KEY
 
 if TYPE_CHECKING:
+    from millstream.contracts.functions import KeyedProcessFunction, ProcessFunction
+    from millstream.contracts.on_error import OnError
     from millstream.runtime.operators.base import Output
     from millstream.state.keyed import KeyContext
 
@@ -195,7 +195,7 @@ class KeyedProcessOperator(KeyedOperator):
         seen, out = self._seen, ListCollector()
         ctx.now = value = None
         try:
-            for value in values:  # noqa: B007 - the failing record
+            for value in values:
                 keys.key = k = key(value)
                 if k not in seen:
                     check(k)

@@ -153,9 +153,7 @@ class WriteAheadOperator(SinkOperator):
 
     def _recover(self, context: SinkContext, items: list[tuple[int, bytes]], *, rewound: bool) -> None:
         self._lanes = self._sink.open(context)
-        self._log = WriteAheadLog(
-            self._lanes, context, serializer_for(self._sink.record_type), self._sink.capabilities.max_commit_records
-        )
+        self._log = WriteAheadLog(self._lanes, context, serializer_for(self._sink.record_type), self._sink.capabilities.max_commit_records)
         self._log.recover(items, self.context.restored.checkpoint_id, rewound=rewound)
 
     def process_batch(self, batch: RecordBatch[Any]) -> None:

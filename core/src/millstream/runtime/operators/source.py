@@ -9,7 +9,6 @@ import msgspec
 
 from millstream.contracts.on_error import DEAD_LETTER_TAG, DeadLetterRecord, OnError
 from millstream.contracts.source import ReaderContext, Rejected, Source, SourceReader, Split
-from millstream.contracts.watermarks import WatermarkStrategy
 from millstream.errors import DamagedState, MalformedRecord, MillstreamError, shorten
 from millstream.records import MAX_TIMESTAMP, RecordBatch
 from millstream.runtime.event_time import EventTime
@@ -19,6 +18,7 @@ from millstream.runtime.operators.base import Operator, OperatorSnapshot
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from millstream.contracts.watermarks import WatermarkStrategy
     from millstream.runtime.operators.base import OperatorContext
 
 SPLITS = "splits"
@@ -65,7 +65,7 @@ class SourceOperator(Operator):
         self._rejected = self.context.metrics.counter("numRecordsRejected")
         self._event_time = EventTime(self._strategy, self.output, self.context.clock, self.watermark, self._emit)
         self._reader = self._source.create_reader(_ReaderContext(self.context))
-        restored = [_decode_split(item) for item in self.context.restored.lists.get(SPLITS, [])]
+        restored = [_decode_split(item) for _, item in self.context.restored.lists.get(SPLITS, [])]
         if restored:
             self._add_splits(restored)
         self._reader.start()

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import compress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from millstream.contracts.on_error import OnError
 from millstream.errors import WrongBatchLength
-from millstream.records import RecordBatch
 from millstream.runtime.operators.base import Operator
 from millstream.runtime.operators.function import FunctionOperator, own_copy, stop_iteration, stopped_early
+
+if TYPE_CHECKING:
+    from millstream.contracts.on_error import OnError
+    from millstream.records import RecordBatch
 
 Function = Callable[[Any], Any]
 

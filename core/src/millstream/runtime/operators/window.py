@@ -11,8 +11,8 @@ again for its key, at once. What comes later than that goes to the late side out
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import length_hint
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from millstream.contracts.functions import ProcessWindowFunction, WindowContext
@@ -25,7 +25,7 @@ from millstream.state.keyed import NO_KEY
 from millstream.windowing.assigners import TimeWindow, TumblingEventTimeWindows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, MutableMapping
+    from collections.abc import Callable, Iterable, Iterator, MutableMapping
 
     from millstream.runtime.operators.base import OperatorSnapshot
 
@@ -112,7 +112,7 @@ class WindowOperator(KeyedOperator):
         except MillstreamError:
             raise
         except Exception as error:
-            index = len(values) - rest.__length_hint__() - 1
+            index = len(values) - length_hint(rest) - 1
             raise self._failure(self._functions_name(), error, values[index]) from error
 
     def _functions_name(self) -> Any:
@@ -234,7 +234,7 @@ class ReducingWindowOperator(WindowOperator):
     def _add_all(self, rest: Iterator[Any], timestamps: list[int]) -> None:
         key, reduce, resolve = self._key, self._reduce, self._resolve
         current, lo, hi = self._current, self._lo, self._hi
-        for value, t in zip(rest, timestamps):  # noqa: B905 - a batch has as many of both, and strict costs time here
+        for value, t in zip(rest, timestamps):
             if t >= hi or t < lo:
                 current, lo, hi = resolve(t)
                 if current is None:
@@ -269,7 +269,7 @@ class AggregatingWindowOperator(WindowOperator):
     def _add_all(self, rest: Iterator[Any], timestamps: list[int]) -> None:
         key, add, resolve = self._key, self._add, self._resolve
         current, lo, hi = self._current, self._lo, self._hi
-        for value, t in zip(rest, timestamps):  # noqa: B905 - as above
+        for value, t in zip(rest, timestamps):
             if t >= hi or t < lo:
                 current, lo, hi = resolve(t)
                 if current is None:
@@ -305,7 +305,7 @@ class BufferingWindowOperator(WindowOperator):
     def _add_all(self, rest: Iterator[Any], timestamps: list[int]) -> None:
         key, resolve = self._key, self._resolve
         current, lo, hi = self._current, self._lo, self._hi
-        for value, t in zip(rest, timestamps):  # noqa: B905 - as above
+        for value, t in zip(rest, timestamps):
             if t >= hi or t < lo:
                 current, lo, hi = resolve(t)
                 if current is None:
