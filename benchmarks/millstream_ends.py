@@ -102,7 +102,7 @@ class LapReader(SourceReader[Reading]):
 
     def fetch(self, max_records: int) -> Fetched[Reading] | None:
         position = self._position
-        if position is None:
+        if position is None or position == len(self._values):
             return None
         values = self._values[position : position + max_records]
         self._position = position + len(values)

@@ -21,7 +21,8 @@ from millstream import (
     WatermarkStrategy,
     WindowContext,
 )
-from millstream_filesystem import FileSink, FileSource
+from millstream.formats import CsvFormat
+from millstream_filesystem import FileSink
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,13 @@ def build(options: argparse.Namespace) -> StreamExecutionEnvironment:
     env.enable_checkpointing(timedelta(milliseconds=options.checkpoint_interval_ms))
     env.checkpoint_config.set_checkpoint_storage(options.checkpoints)
 
-    # A limited rate, so that there is time to kill it: the whole input would take a second.
-    source = FileSource(options.input, format="csv", record_type=Reading, records_per_second=options.rate)
     in_time = WatermarkStrategy.for_bounded_out_of_orderness(timedelta(seconds=3)).with_timestamp_assigner(lambda r: r.timestamp)
-    (
-        env.from_source(source, watermark_strategy=in_time, uid="readings")
-        .key_by(lambda reading: reading.id)
-        .window(TumblingEventTimeWindows.of(timedelta(seconds=15)))
-        .reduce(lambda a, b: b if b.temperature < a.temperature else a, window_function=WithWindow(), uid="lowest")
-        .sink_to(FileSink(options.output, format="csv", delivery=options.delivery), uid="windows")
-    )
+    # A limited rate, so that there is time to kill it: the whole input would take a second or two.
+    readings = env.read_csv_file(options.input, in_time, record_type=Reading, has_header=True, records_per_second=options.rate, uid="readings")
+    windows = readings.key_by(lambda reading: reading.id).window(TumblingEventTimeWindows.of(timedelta(seconds=15)))
+    lowest = windows.reduce(lambda a, b: b if b.temperature < a.temperature else a, WithWindow(), uid="lowest")
+    results = CsvFormat(record_type=Lowest, has_header=True)
+    lowest.sink_to(FileSink(options.output, results, delivery=options.delivery), uid="windows")
     return env
 
 

@@ -1051,3 +1051,44 @@ class JobStillRunning(MillstreamError):
 
     def sentence(self) -> str:
         return f"Job {self.job_name!r} did not end within {self.timeout_s:g} s. Wait longer, or end it with stop() or cancel()."
+
+
+@dataclass(kw_only=True, eq=False)
+class SinkContractChanged(MillstreamError):
+    """A checkpoint holds uncommitted work of a sink that now has another contract."""
+
+    code: ClassVar[str] = "sink-contract-changed"
+    sink_uid: str
+    stored: str
+    now: str
+
+    def sentence(self) -> str:
+        return (
+            f"The checkpoint holds work of sink {self.sink_uid!r} that is not committed yet and was prepared by a {self.stored} sink; now it is a "
+            f"{self.now} sink, which cannot commit it. Run the job once with the old sink (delivery=...) and stop it, or give the sink a new uid."
+        )
+
+
+@dataclass(kw_only=True, eq=False)
+class NoCheckpoints(MillstreamError):
+    """A path given to look at checkpoints that holds none."""
+
+    code: ClassVar[str] = "no-checkpoints"
+    path: str
+    why: str
+
+    def sentence(self) -> str:
+        return f"There are no checkpoints at {self.path}: {self.why}. Give a checkpoint folder, the folder of a job in it, or that of one checkpoint (…/chk-12)."
+
+
+@dataclass(kw_only=True, eq=False)
+class NoProgram(MillstreamError):
+    """A script was to be shown or checked, and executed no job."""
+
+    code: ClassVar[str] = "no-program"
+    script: str
+    built: str
+
+    def sentence(self) -> str:
+        what = f"It built a program ({self.built}), but never called env.execute()" if self.built else "It built no program"
+        return f"{self.script} executed no job. {what}. If it needs arguments to do so, give them behind `--`."

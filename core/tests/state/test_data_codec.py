@@ -11,7 +11,7 @@ import threading
 import types
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, make_dataclass
-from datetime import UTC, date, datetime, time, timedelta, timezone
+from datetime import UTC, datetime, time, timedelta, timezone
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -19,17 +19,17 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-import millstream
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import millstream
 from millstream.contracts.serializer import SerializerDescription, Verdict
 from millstream.errors import ChangedClass, DamagedState, UnsupportedValue
 from millstream.state.data_codec import DataCodec
 
 T = TypeVar("T")
-HERE = sys.modules[__name__]
 
 
 @dataclass
@@ -97,7 +97,7 @@ class Pair(NamedTuple):
     right: Any = None
 
 
-OldPair = collections.namedtuple("OldPair", "left right")  # noqa: PYI024
+OldPair = collections.namedtuple("OldPair", "left right")
 
 
 class Tick(msgspec.Struct):
@@ -112,8 +112,8 @@ class Key(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="key"):
 
 class Color(enum.Enum):
     RED = 1
-    BLUE = [2]
-    CRIMSON = 1
+    BLUE = [2]  # noqa: RUF012 - an unhashable value
+    CRIMSON = 1  # noqa: PIE796 - an alias
 
 
 class Level(enum.IntEnum):
@@ -254,6 +254,7 @@ def test_batches_of_thousands_come_back_in_order(values: list[Any]) -> None:
         [{"a": 1, "b": 2}, {"a": 3, "b": 4}, {"a": 5, "c": "a"}],
         [("k", {"a": 1, "": 2}), ("k", {"a": {"a": 2}})],
         [{str(n): n for n in range(600)}] * 3,
+        [{"\ud800": 1, "\n": 2, "ä": 3}] * 3,
         ["x" * n for n in range(0, 600, 7)],
         [b"x" * 200_000, "y" * 200_000, 1, "z" * 70_000, (), "w" * 70_000],
         [Order("x" * 70_000, b"y" * 70_000)] * 2,
@@ -281,7 +282,7 @@ def test_batches_of_one_kind_and_large_ones_come_back(values: list[Any]) -> None
         "\ud800",
         datetime(2024, 10, 27, 2, 30, fold=1, tzinfo=ZoneInfo("Europe/Berlin")),
         time(2, 30, fold=1),
-        datetime.min,
+        datetime.min,  # noqa: DTZ901
         datetime.max.replace(tzinfo=timezone(timedelta(hours=5), "five")),
         timedelta.min,
         timezone(timedelta(0), "not UTC"),
@@ -359,7 +360,7 @@ class Grown(list[int]):
 
 
 @dataclass
-class Failed(Exception):  # noqa: N818
+class Failed(Exception):
     reason: str
 
 
@@ -593,7 +594,7 @@ def test_an_enum_may_gain_members_and_change_values_but_not_lose_what_was_stored
     module = module_of(PREAMBLE + "class A(enum.Enum):\n RED = 'r'\n GREEN = 3")
     assert DataCodec().decode(data) == [module.A.RED]
     module_of(PREAMBLE + "class A(enum.Enum):\n READ = 1")
-    with pytest.raises(ChangedClass, match="no member 'RED'. Did you mean 'READ'"):
+    with pytest.raises(ChangedClass, match=r"no member 'RED'\. Did you mean 'READ'"):
         DataCodec().decode(data)
     assert DataCodec().compatibility(described).verdict is Verdict.AS_IS
 
@@ -627,7 +628,7 @@ def test_the_description_names_the_classes_that_were_written_read_or_adopted() -
 @pytest.mark.parametrize(
     ("stored", "says"),
     [
-        (SerializerDescription("typed", 1, "Order"), "declare it again with output_type=".capitalize()),
+        (SerializerDescription("typed", 1, "Order"), "Declare it again with output_type="),
         (SerializerDescription("data", 99, "Any"), "version 99"),
     ],
 )

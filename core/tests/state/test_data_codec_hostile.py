@@ -11,7 +11,7 @@ import pickle
 import struct
 import sys
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,6 +23,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from millstream.errors import ChangedClass, DamagedState
 from millstream.state.data_codec import DataCodec
 from millstream.state.data_codec_stream import ForeignBytes, check_opcodes
@@ -316,7 +317,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "os.system": (os.system, "true"),
     "eval": (builtins.eval, "1"),
     "exec": (builtins.exec, "x = 1"),
-    "getattr": (getattr, os, "system") if False else (getattr, "x", "upper"),
+    "getattr": (getattr, "x", "upper"),
     "attrgetter": (operator.attrgetter, "system"),
     "partial": (functools.partial, os.system, "true"),
     "open": (open, "/etc/passwd"),
@@ -387,9 +388,9 @@ def doubling(levels: int) -> bytes:
         plain(b"](\x8e" + struct.pack("<Q", 2**33) + b"xe."),
         plain(b"\x95" + struct.pack("<Q", 2**33) + b"]."),
         plain(doubling(200)),
-        plain(b"]}N" + b"\x85" * 60_000 + b"Nsa."),
-        plain(b"]\x8f(N" + b"N\x86" * 60_000 + b"\x90a."),
-        plain(b"](" + b"(" * 60_000 + b"t" * 60_000 + b"\x91e."),
+        plain(b"]}N" + b"\x85" * 20_000 + b"Nsa."),
+        plain(b"]\x8f(N" + b"N\x86" * 20_000 + b"\x90a."),
+        plain(b"](" + b"(" * 20_000 + b"t" * 20_000 + b"\x91e."),
         plain(b"]}(" + b"N\x85" * 5_000 + b"t" + b"\x85" * 5_000 + b"Nsa."),
         with_preamble([[], ["x"] * 100_000, False, False], b"](h\xffe."),
     ],
@@ -406,7 +407,7 @@ def test_a_bomb_is_refused_before_it_takes_memory_or_time(data: bytes) -> None:
 
 
 def test_many_shallow_keys_pass_the_check_of_depth() -> None:
-    value = {(n, (n, str(n))): [(n,)] * 3 for n in range(5_000)} | {"t(" * 5_000: {n for n in range(3_000)}}
+    value = {(n, (n, str(n))): [(n,)] * 3 for n in range(5_000)} | {"t(" * 5_000: set(range(3_000))}
     codec = DataCodec()
     assert codec.decode(codec.encode(value)) == value
 
@@ -468,7 +469,7 @@ def harmless(data: bytes) -> None:
         assert not callable(value)
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(st.lists(VALUES, min_size=1, max_size=3), st.data())
 def test_changed_cut_or_mixed_up_bytes_are_refused_or_are_other_data(values: list[Any], data: st.DataObject) -> None:
     whole = DataCodec().encode_many(values)
@@ -504,7 +505,7 @@ FRAGMENTS = [
 ]
 
 
-@settings(max_examples=500)
+@settings(max_examples=150)
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=25))
 def test_any_sequence_of_allowed_opcodes_is_refused_or_is_data(parts: list[bytes]) -> None:
     opcodes = b"](" + b"".join(parts)
@@ -513,40 +514,36 @@ def test_any_sequence_of_allowed_opcodes_is_refused_or_is_data(parts: list[bytes
         harmless(with_gadget(opcodes + ending, Point, ("x",)))
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(st.binary(max_size=40))
 def test_random_bytes_are_refused_or_are_data(data: bytes) -> None:
     for wrapped in (data, plain(data), plain(b"](" + data + b"e."), with_gadget(data)):
         harmless(wrapped)
 
 
-def allowed_by_the_machine(data: bytes) -> Callable[[], bool]:
-    """The same check as an independent loop over the opcodes would make it."""
+def passes_a_plain_loop(data: bytes) -> bool:
+    """The same check, opcode by opcode."""
     fixed = dict.fromkeys(b"N\x88\x89\x85\x86\x87t)]}\x8f(aesu\x90\x91R", 0) | {0x68: 1, 0x4B: 1, 0x4D: 2, 0x4A: 4, 0x47: 8}
     sized = {0x8C: 1, 0x43: 1, 0x8A: 1, 0x58: 4, 0x42: 4, 0x8B: 4, 0x8D: 8, 0x8E: 8, 0x96: 8}
-
-    def check() -> bool:
-        position = 0
-        while position < len(data):
-            code = data[position]
-            position += 1
-            if code == 0x2E:
-                return position == len(data)
-            if code in fixed:
-                position += fixed[code]
-            elif code in sized:
-                position += sized[code] + int.from_bytes(data[position : position + sized[code]], "little")
-            else:
-                return False
-        return False
-
-    return check
+    position = 0
+    while position < len(data):
+        code = data[position]
+        position += 1
+        if code == 0x2E:
+            return position == len(data)
+        if code in fixed:
+            position += fixed[code]
+        elif code in sized:
+            position += sized[code] + int.from_bytes(data[position : position + sized[code]], "little")
+        else:
+            return False
+    return False
 
 
 SHORT = [bytes([code]) for code in range(256)]
 
 
-@settings(max_examples=500)
+@settings(max_examples=150)
 @given(st.lists(st.one_of(st.sampled_from(FRAGMENTS), st.sampled_from(SHORT), st.binary(max_size=6)), max_size=12))
 def test_the_check_of_opcodes_agrees_with_a_plain_loop(parts: list[bytes]) -> None:
     for data in (b"".join(parts) + b".", b"".join(parts)):
@@ -556,7 +553,7 @@ def test_the_check_of_opcodes_agrees_with_a_plain_loop(parts: list[bytes]) -> No
             passed = False
         else:
             passed = True
-        assert passed == allowed_by_the_machine(data)()
+        assert passed == passes_a_plain_loop(data)
 
 
 @pytest.mark.parametrize("length", [0, 1, 31, 32, 33, 63, 64, 127, 128, 200, 254, 255, 256, 65_536])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from millstream.contracts.state_backend import KeyedTables, StateChunk, TableSnapshot, TableSpec
 from millstream.contracts.state_descriptors import ListStateDescriptor, MapStateDescriptor, ValueStateDescriptor
 from millstream.errors import InvalidArgument, NoCurrentKey, NotKeyed, StateDeclaredTwice, StateIncompatible
-from millstream.state.chunks import decode_chunk, encode_chunk
+from millstream.contracts.state_chunks import decode_chunk, encode_chunk
 from millstream.state.keyed import NO_KEY, KeyContext, KeyedStateStore, StateDescription
 from millstream.state.serializers import serializer_for
 
@@ -40,10 +40,7 @@ class PlainTables(KeyedTables):
                 self.live[spec.name].update(zip(keys, values))
 
     def chunks(self) -> dict[str, list[StateChunk]]:
-        return {
-            name: [encode_chunk(self.specs[name], 0, list(table), list(table.values()))] if table else []
-            for name, table in self.live.items()
-        }
+        return {name: [encode_chunk(self.specs[name], 0, list(table), list(table.values()))] if table else [] for name, table in self.live.items()}
 
 
 class Operator:
@@ -93,9 +90,7 @@ def test_clearing_what_is_not_there_is_no_error():
         state.clear()
 
 
-OPERATIONS = st.lists(
-    st.tuples(st.sampled_from(["add", "add_all", "update", "clear"]), st.sampled_from("ab"), st.lists(st.text(max_size=2)))
-)
+OPERATIONS = st.lists(st.tuples(st.sampled_from(["add", "add_all", "update", "clear"]), st.sampled_from("ab"), st.lists(st.text(max_size=2))))
 
 
 @given(OPERATIONS)

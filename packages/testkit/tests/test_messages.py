@@ -41,6 +41,16 @@ def test_messages_of_other_types_and_to_other_receivers_are_counted_apart() -> N
     assert inbox == other == [1, "a", 3]
 
 
+def test_a_rule_for_one_receiver_leaves_the_others_alone() -> None:
+    transport, inbox, other = FaultyTransport(LocalTransport(), "int@task/1/#1=drop"), [], []
+    transport.bind("task/1/0", inbox.append)
+    transport.bind("task/10/0", other.append)
+    for message in (1, 2):
+        transport.send("coordinator", "task/1/0", message)
+        transport.send("coordinator", "task/10/0", message)
+    assert (inbox, other) == ([2], [1, 2])
+
+
 def test_nobody_hears_what_is_sent_after_unbinding() -> None:
     transport, inbox = FaultyTransport(LocalTransport(), ""), []
     transport.bind("task", inbox.append)

@@ -12,7 +12,7 @@ from millstream.contracts.state_backend import KeyedTables, StateBackendContext,
 from millstream.contracts.state_descriptors import ListStateDescriptor, MapStateDescriptor, ValueStateDescriptor
 from millstream.errors import DamagedState, StateNotEncodable, UnsupportedKey
 from millstream.ports import ManualClock
-from millstream.state.chunks import decode_chunk
+from millstream.contracts.state_chunks import decode_chunk
 from millstream.state.keyed import KeyContext, KeyedStateStore
 from millstream.state.serializers import serializer_for
 from millstream_memory import MemoryStateBackend
@@ -129,6 +129,21 @@ def test_an_advance_whose_time_is_over_makes_some_progress_all_the_same():
     while not snapshot.advance(until_s=-1.0):
         calls += 1
     assert calls <= 4
+
+
+@pytest.mark.parametrize("steps", range(20))
+def test_entries_touched_while_their_key_group_is_half_encoded_are_as_they_were(steps: int):
+    tables = opened(max_parallelism=3)
+    tables.table(LISTS).update({f"k{i}": [i] for i in range(400)})
+    snapshot = tables.begin_snapshot(1)
+    for _ in range(steps):
+        snapshot.advance(until_s=-1.0)
+    for value in tables.table(LISTS).values():
+        value.append(-1)
+    assert snapshot.advance(until_s=1.0)
+    new = opened(max_parallelism=3)
+    new.restore(LISTS, snapshot.chunks())
+    assert new.table(LISTS) == {f"k{i}": [i] for i in range(400)}
 
 
 def test_large_values_are_encoded_a_few_at_a_time():

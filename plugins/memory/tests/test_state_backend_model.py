@@ -10,6 +10,7 @@ import copy
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -38,9 +39,7 @@ def opened(on_swap: Any = lambda: None) -> KeyedTables:
     return MemoryStateBackend().open(context)
 
 
-def check_restored(
-    chunks: list[StateChunk], flat: dict[str, list[int]], windows: dict[int, dict[str, list[int]]], parallelism: int
-) -> None:
+def check_restored(chunks: list[StateChunk], flat: dict[str, list[int]], windows: dict[int, dict[str, list[int]]], parallelism: int) -> None:
     """What all new subtasks together restore is what there was at the barrier, each key where its group belongs."""
     together: dict[str, list[int]] = {}
     together_windows: dict[int, dict[str, list[int]]] = {}
@@ -215,9 +214,7 @@ STEPS = ["put"] * 4 + CHANGES + ["snapshot_begin"] * 6 + ["snapshot_step"] * 12 
     st.sets(st.sampled_from(KEYS)),
     st.lists(st.tuples(st.sampled_from(STEPS), st.sampled_from(KEYS), st.integers(0, 2), st.integers(1, 4)), min_size=5, max_size=60),
 )
-def test_a_snapshot_holds_what_there_was_at_its_barrier_whatever_is_done_meanwhile(
-    filled: set[str], program: list[tuple[str, str, int, int]]
-):
+def test_a_snapshot_holds_what_there_was_at_its_barrier_whatever_is_done_meanwhile(filled: set[str], program: list[tuple[str, str, int, int]]):
     machine = Machine()
     for key in sorted(filled):
         for namespace in (0, 1):
@@ -228,3 +225,22 @@ def test_a_snapshot_holds_what_there_was_at_its_barrier_whatever_is_done_meanwhi
     machine.run("snapshot_begin", KEYS[0], 0, 3)
     machine.run("snapshot_finish", KEYS[0], 0, 3)
     assert machine.finished >= 1
+
+
+@pytest.mark.parametrize("steps", range(24))
+@pytest.mark.parametrize("change", [*CHANGES, "fire_only"])
+def test_any_change_at_any_step_of_a_snapshot_leaves_it_as_it_was(change: str, steps: int):
+    machine = Machine()
+    for key in KEYS:
+        for namespace in (0, 1):
+            machine.run("put", key, namespace, 1)
+    machine.run("snapshot_begin", KEYS[0], 0, 1)
+    for _ in range(steps):
+        machine.run("snapshot_step", KEYS[0], 0, 2)
+    if change == "fire_only":
+        machine.fire(0)
+    else:
+        for key in KEYS:
+            machine.run(change, key, 0, 1)
+    machine.run("snapshot_finish", KEYS[0], 0, 2)
+    assert machine.finished == 1

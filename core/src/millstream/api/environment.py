@@ -55,6 +55,9 @@ class CommandLine:
     settings: Mapping[str, Any] = {}
     """Settings of the command line, by dotted name."""
 
+    intercept: Callable[[StreamExecutionEnvironment, str | None], None] | None = None
+    """Called with the environment and the job's name before a program is launched; what it raises ends the script instead."""
+
 
 class StreamExecutionEnvironment:
     """Holds a program while it is being built, and runs it.
@@ -274,6 +277,8 @@ class StreamExecutionEnvironment:
 
     def launch(self, job_name: str | None = None) -> LocalJob:
         """The job, made but not started; the program is taken out of the environment."""
+        if CommandLine.intercept is not None:
+            CommandLine.intercept(self, job_name)
         graph = self.job_graph(job_name)
         job = Launcher(self.settings(job_name), self.plugins, self._ports).launch(graph)
         self.graph = StreamGraph()

@@ -50,6 +50,10 @@ class CheckpointStore(ABC):
     def published(self) -> Sequence[int]:
         """Ids of published checkpoints, ascending."""
 
+    def unpublished(self) -> Sequence[int]:
+        """Ids of checkpoints that were begun and never published, ascending. The leader of a new run deletes them."""
+        return ()
+
     @abstractmethod
     def highest_id(self) -> int:
         """The highest id ever seen here, published or not; 0 when there is none. New ids must be above it."""

@@ -46,7 +46,7 @@ class StateChunk(msgspec.Struct, frozen=True):
         table: name of the table.
         key_group: 0-based index.
         entries: number of entries.
-        data: the encoded entries; its format belongs to the core (`millstream.state.chunks`), so that any backend reads any other's.
+        data: the encoded entries; its format belongs to the core (`millstream.contracts.state_chunks`), so that any backend reads any other's.
     """
 
     table: str

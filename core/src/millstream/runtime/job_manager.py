@@ -122,6 +122,7 @@ class JobManager:
         self._timer_numbers = count()
         self._attempt: _Attempt | None = None
         self._next_attempt = start.first_attempt
+        self._stopping = False
         # Checkpoints above this id belong to this run; what is below was there before.
         self._inherited_id = completed.store.highest_id()
         self.coordinator = CheckpointCoordinator(settings.checkpoint, self, completed, ports.clock, ports.executor, first_id=self._inherited_id + 1)
@@ -181,6 +182,9 @@ class JobManager:
 
     def start(self) -> None:
         """Begins the job."""
+        for leftover in self._completed.store.unpublished():
+            # What a dead process of this job had begun; only the leader gets here.
+            self._completed.store.delete(leftover)
         self._deploy(self._start.restored, self._start.restored_from)
 
     def cancel(self) -> None:
@@ -367,8 +371,6 @@ class JobManager:
             attempt.last_checkpoint = CheckpointCompleted(manifest.checkpoint_id, last=True)
             self._later(NOTIFY_AGAIN_S, lambda: self._notify_again(attempt))
             self._stopping = purpose == "stop"
-
-    _stopping = False
 
     def _notify_again(self, attempt: _Attempt) -> None:
         if self._attempt is attempt and attempt.last_checkpoint is not None and not self.status.is_final:

@@ -7,7 +7,7 @@ Built on pickle 5, and the one place where the core unpickles anything but user 
 - The only callables that the pickle machine can reach are sealed constructors of immutable types (`data_codec_leaves`). They are given
   to it; nothing is ever looked up by name.
 - Objects of the job's classes are written as rows of plain data. They are made after the pickle machine has ended, only of classes that
-  are imported already, and without running a method of theirs (`data_codec_classes`), save for the `__hash__` and `__eq__` of what stands
+  are imported already, and without running a method of theirs (`data_codec_plans`), save for the `__hash__` and `__eq__` of what stands
   in a set or as the key of a dict.
 
 Bytes: 0x10 and opcodes; or 0x11, length and bytes of a preamble, and opcodes; or 0x12 and several of those, each behind its length.
@@ -21,10 +21,11 @@ import msgspec
 
 from millstream.contracts.serializer import Compatibility, Serializer, SerializerDescription, Verdict
 from millstream.errors import ChangedClass, DamagedState
-from millstream.state.data_codec_classes import ClassPlan, ClassRef, plan_of, resolve
+from millstream.state.data_codec_classes import plan_of, resolve
 from millstream.state.data_codec_leaves import LEAF_REDUCERS, Unsupported
 from millstream.state.data_codec_path import describe_unsupported
 from millstream.state.data_codec_pickle import MAX_STRINGS, Maker, Reader, Writer
+from millstream.state.data_codec_plans import ClassPlan, ClassRef
 from millstream.state.data_codec_stream import ForeignBytes, check_opcodes
 
 if TYPE_CHECKING:
@@ -213,12 +214,15 @@ def unchanged_classes(stored: SerializerDescription) -> Compatibility:
 
 
 def _repeated_strings(root: list[Any]) -> list[str]:
-    """The keys of a first record that is a dict, or holds one: the records after it likely have the very same."""
+    """The keys of a first record that is a dict, or holds one: the records after it likely have the very same.
+
+    Printable ones, because a lone surrogate has no place in the preamble.
+    """
     if len(root) < 2:
         return []
     first = root[0]
     parts = first if type(first) is tuple else (first,)
-    keys = {id(key): key for part in parts if type(part) is dict for key in part if type(key) is str}
+    keys = {id(key): key for part in parts if type(part) is dict for key in part if type(key) is str and key.isprintable()}
     return list(keys.values())[:MAX_STRINGS]
 
 

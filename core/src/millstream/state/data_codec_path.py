@@ -11,7 +11,7 @@ from millstream.state.data_codec_leaves import LEAF_REDUCERS, Unsupported
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from millstream.state.data_codec_classes import ClassPlan
+    from millstream.state.data_codec_plans import ClassPlan
 
 _ATOMS: Final = frozenset({type(None), bool, int, float, str, bytes, bytearray})
 _MAX_DEPTH: Final = 100

@@ -16,7 +16,7 @@ from millstream.state.data_codec_stream import PROTOCOL, ForeignBytes, framed, r
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from millstream.state.data_codec_classes import ClassPlan
+    from millstream.state.data_codec_plans import ClassPlan
 
 MAX_STRINGS: Final = 200
 """Strings that a pickle may refer to by number; with the table before them, numbers of one byte."""
@@ -145,10 +145,7 @@ class Maker:
     def _make(self, value: Any) -> Any:
         make = self._make
         if type(value) is dict:
-            return {
-                make(key) if type(key) in _CONTAINERS else key: make(item) if type(item) in _CONTAINERS else item
-                for key, item in value.items()
-            }
+            return {make(key) if type(key) in _CONTAINERS else key: make(item) if type(item) in _CONTAINERS else item for key, item in value.items()}
         parts = [make(part) if type(part) in _CONTAINERS else part for part in value]
         return self._object(parts) if type(value) is Apart else parts if type(value) is list else type(value)(parts)
 
@@ -167,9 +164,7 @@ class Maker:
             stack.pop()
             parts = [made[id(part)] if type(part) in _CONTAINERS else part for part in parts]
             half = len(parts) // 2
-            made[id(value)] = (
-                self._object(parts) if cls is Apart else dict(zip(parts[:half], parts[half:])) if cls is dict else cls(parts)
-            )
+            made[id(value)] = self._object(parts) if cls is Apart else dict(zip(parts[:half], parts[half:])) if cls is dict else cls(parts)
         return made[id(root)]
 
     def _object(self, parts: list[Any]) -> Any:

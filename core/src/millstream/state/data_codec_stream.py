@@ -78,7 +78,8 @@ def check_opcodes(data: bytes) -> None:
         if width is None:
             msg = f"opcode 0x{data[position]:02x} at offset {position} has no place in it"
             raise ForeignBytes(msg)
-        position += 1 + width + int.from_bytes(data[position + 1 : position + 1 + width], "little")
+        length = int.from_bytes(data[position + 1 : position + 1 + width], "little")
+        position = min(position + 1 + width + length, len(data))
     if position != last or data[last] != _STOP:
         msg = f"it ends in the middle, after {len(data)} bytes"
         raise ForeignBytes(msg)

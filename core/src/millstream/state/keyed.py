@@ -325,18 +325,14 @@ class KeyedStateStore:
             StateDeclaredTwice, StateIncompatible: as for `get_state`.
         """
         if not name.startswith(ENGINE_PREFIX):
-            raise InvalidArgument(
-                what="the name of an operator's own table", value=repr(name), allowed=f"a name that starts with {ENGINE_PREFIX!r}"
-            )
+            raise InvalidArgument(what="the name of an operator's own table", value=repr(name), allowed=f"a name that starts with {ENGINE_PREFIX!r}")
         if name in self._declared:
             raise self._declared_twice(name, f"{kind} table")
         self._declare(kind, f"{kind} table", TableSpec(name, layout, self._keys, values), bind, None)
 
     def _declared_twice(self, name: str, second: str) -> StateDeclaredTwice:
         first = self._declared[name].descriptor
-        return StateDeclaredTwice(
-            operator=self._operator_name, state=name, first=first if isinstance(first, str) else repr(first), second=second
-        )
+        return StateDeclaredTwice(operator=self._operator_name, state=name, first=first if isinstance(first, str) else repr(first), second=second)
 
     def _declare(self, kind: str, descriptor: Any, spec: TableSpec, bind: Callable[[Any], None], handle: Any) -> None:
         stored = self._stored.get(spec.name, [])

@@ -84,9 +84,7 @@ class OperatorStateStore:
         earlier = self._declared.get(descriptor.name)
         if earlier is not None:
             if earlier.descriptor != descriptor:
-                raise StateDeclaredTwice(
-                    operator=self._operator_name, state=descriptor.name, first=repr(earlier.descriptor), second=repr(descriptor)
-                )
+                raise StateDeclaredTwice(operator=self._operator_name, state=descriptor.name, first=repr(earlier.descriptor), second=repr(descriptor))
             return earlier.handle
         serializer = self._serializer_for(descriptor.type)
         parts = self._stored.get(descriptor.name, [])
@@ -104,10 +102,7 @@ class OperatorStateStore:
         Raises:
             StateNotEncodable: an element cannot be encoded.
         """
-        return {
-            name: [self._encode(name, declared.serializer, item) for item in declared.handle.get()]
-            for name, declared in self._declared.items()
-        }
+        return {name: [self._encode(name, declared.serializer, item) for item in declared.handle.get()] for name, declared in self._declared.items()}
 
     def _encode(self, name: str, serializer: Serializer[Any], item: Any) -> bytes:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -57,8 +58,8 @@ class TypedSerializer(Serializer[T]):
     """Carries values of a declared type as MessagePack, readable by other tools.
 
     What is written is read back at once and compared, because the encoder checks nothing: None under `str` would be written and would fail
-    at the restore, and an int under `float` would come back as another type. NaN counts as equal to NaN. A datetime comes back with the
-    same instant and offset, but with a fixed offset for a zone. A subclass of int or str inside comes back as its base.
+    at the restore, and an int under `float` would come back as another type. NaN counts as equal to NaN. MessagePack has instants without
+    offset, so a datetime has to be naive or in UTC. A subclass of int or str inside a value comes back as its base.
 
     Args:
         declared: anything that msgspec carries; types registered with `register_serializer` may be part of it.
@@ -71,6 +72,9 @@ class TypedSerializer(Serializer[T]):
         self._schema = schema_of(declared)
         self._name = type_name(declared)
         self._encoder = msgspec.msgpack.Encoder(enc_hook=_registered_bytes)
+        # What `==` does not tell, such as 1 from 1.0, shows in the bytes; the offset of a datetime shows in JSON only.
+        in_json = _mentions(self._schema, ("datetime", "any"))
+        self._witness = msgspec.json.Encoder(enc_hook=_registered_bytes) if in_json else self._encoder
         try:
             self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(declared, dec_hook=_registered_value)
             self._list_decoder: msgspec.msgpack.Decoder[list[T]] = msgspec.msgpack.Decoder(list[declared], dec_hook=_registered_value)
@@ -79,7 +83,7 @@ class TypedSerializer(Serializer[T]):
 
     def encode(self, value: T) -> bytes:
         data, back = self._there_and_back(value)
-        if type(back) is type(value) and _equal(back, value) and self._encoder.encode(back) == data:
+        if type(back) is type(value) and _equal(back, value) and self._agree(back, value):
             return data
         self._refuse_difference(value, back)
         return data
@@ -94,7 +98,7 @@ class TypedSerializer(Serializer[T]):
             back = self._list_decoder.decode(data)
         except _REFUSALS:
             back, data = [], b""
-        if _equal(back, values) and list(map(type, back)) == list(map(type, values)) and self._encoder.encode(back) == data:
+        if _equal(back, values) and list(map(type, back)) == list(map(type, values)) and self._agree(back, values):
             return data
         # One by one, to name the value at fault, or to find that all is well: NaN is unequal to itself.
         for value in values:
@@ -129,6 +133,12 @@ class TypedSerializer(Serializer[T]):
             return data, self._decoder.decode(data)
         except _REFUSALS as error:
             raise self._refusal(value, str(error)) from None
+
+    def _agree(self, read: Any, written: Any) -> bool:
+        try:
+            return self._witness.encode(read) == self._witness.encode(written)
+        except _REFUSALS:  # keys that JSON does not have; the parts are compared then
+            return False
 
     def _refuse_difference(self, value: T, back: T) -> None:
         difference = _difference(value, back, "it")
@@ -210,6 +220,12 @@ def _registered_value(cls: type, data: Any) -> Any:
     return registered.from_bytes(data)
 
 
+def _mentions(schema: Any, kinds: tuple[str, ...]) -> bool:
+    if isinstance(schema, dict):
+        return schema.get("kind") in kinds or any(_mentions(part, kinds) for part in schema.values())
+    return isinstance(schema, list) and any(_mentions(part, kinds) for part in schema)
+
+
 def _equal(one: Any, other: Any) -> bool:
     try:
         return bool(one == other)
@@ -224,6 +240,8 @@ def _difference(written: Any, read: Any, path: str) -> str | None:
         return f"{path} was written as {type_name(cls)} and read as {type_name(type(read))}"
     if cls is float or cls is Decimal:
         same = str(written) == str(read)  # tells -0.0 from 0.0, and NaN is NaN
+    elif cls is datetime:
+        same = written == read and written.utcoffset() == read.utcoffset()
     elif cls is list or isinstance(written, tuple):
         return _items_difference(enumerate(written), enumerate(read), path)
     elif cls is dict:

@@ -124,9 +124,7 @@ def _schema(info: mi.Type, name: str, above: tuple[type, ...]) -> Schema:
     return _custom_schema(info, name)
 
 
-def _fields_schema(
-    info: mi.StructType | mi.DataclassType | mi.TypedDictType | mi.NamedTupleType, name: str, above: tuple[type, ...]
-) -> Schema:
+def _fields_schema(info: mi.StructType | mi.DataclassType | mi.TypedDictType | mi.NamedTupleType, name: str, above: tuple[type, ...]) -> Schema:
     if info.cls in above:
         return {"kind": "recursive", "levels": above[::-1].index(info.cls)}
     inside = (*above, info.cls)

@@ -54,7 +54,7 @@ class CrashCase:
 
 
 class Outcome(Enum):
-    """EXACT: nothing lost, doubled, shown too early or left behind. NOT_REACHED: exact too, but a point was never passed."""
+    """EXACT: nothing lost, doubled or shown too early. NOT_REACHED: exact too, but a point was never passed."""
 
     EXACT = "exact"
     WRONG = "wrong"
@@ -68,14 +68,18 @@ class CaseResult:
     Attributes:
         reached: for each crash, whether the process died there.
         problems: what is wrong, a sentence each; empty unless the outcome is WRONG.
+        left_behind: temporary files and the like that a job which is done should not leave.
     """
 
     case: CrashCase
     outcome: Outcome
     reached: tuple[bool, ...] = ()
     problems: list[str] = field(default_factory=list)
+    left_behind: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         missed = [str(crash) for crash, reached in zip(self.case.crashes, self.reached) if not reached]
         lines = [f"{self.case}: {self.outcome.value}" + (f" ({', '.join(missed)})" if missed else ""), *self.problems]
+        if self.left_behind:
+            lines.append(f"left behind: {', '.join(self.left_behind[:5])}")
         return "\n  ".join(lines)

@@ -84,7 +84,7 @@ class CrashRunner:
         reached += [False] * (len(case.crashes) - len(reached))
         problems = job.final_problems()
         outcome = Outcome.WRONG if problems else Outcome.EXACT if all(reached) else Outcome.NOT_REACHED
-        return CaseResult(case, outcome, tuple(reached), problems)
+        return CaseResult(case, outcome, tuple(reached), problems, job.left_behind())
 
     def run_zombie(self, crash: Crash, shape: str = "keyed") -> tuple[CaseResult, str]:
         """The process is stopped at a point instead of killed, a new one runs to the end, then the old one goes on.
@@ -111,7 +111,7 @@ class CrashRunner:
             problems.append("the old process took itself for successful")
         elif old_code is None:
             problems.append(f"the old process was still there {ATTEMPT_TIMEOUT_S:g} s after it went on")
-        return CaseResult(case, Outcome.WRONG if problems else Outcome.EXACT, (True,), problems), job.folder.last_words()
+        return CaseResult(case, Outcome.WRONG if problems else Outcome.EXACT, (True,), problems, job.left_behind()), job.folder.last_words()
 
     def _new_folder(self, case: CrashCase) -> JobFolder:
         self._jobs += 1
@@ -163,14 +163,13 @@ class _Job:
         """What is wrong with a job that has come to its end."""
         folder = self.folder
         verdict = compare(expected_rows(folder.records, folder.keys), self._harness.visible(folder.target))
-        left = list(self._harness.leftovers(folder.target))
-        left += sorted(str(path.relative_to(folder.root)) for path in folder.checkpoints.glob("*/chk-*"))
-        problems = list(self.problems)
-        if not verdict.exact:
-            problems.append(str(verdict))
-        if left:
-            problems.append(f"left behind: {', '.join(left[:5])}")
-        return problems
+        return self.problems if verdict.exact else [*self.problems, str(verdict)]
+
+    def left_behind(self) -> list[str]:
+        """What should be gone when the job has come to its end."""
+        folder = self.folder
+        checkpoints = sorted(str(path.relative_to(folder.root)) for path in folder.checkpoints.glob("*/chk-*"))
+        return [*self._harness.leftovers(folder.target), *checkpoints]
 
 
 def _described(code: int | None) -> str:

@@ -20,9 +20,12 @@ ONLY_AFTER: Final = {
     "recovery.after_first_commit": (Crash("checkpoint.durable.before_notify", 2), ""),
     "recovery.mid_abort": (Crash("sink.prepare.after", 3), ""),
     "task.restore.mid": (Crash("task.notify.received", 2), ""),
-    "sink.commit.between_epochs": (None, "CheckpointCompleted#2=drop"),
+    "sink.commit.between_epochs": (None, "CheckpointCompleted@task/1/#2=drop"),
 }
 """Points that an undisturbed run never passes: the crash, or the loss of messages, that leads there."""
+
+PASSED_ONCE: Final = frozenset({"job.deploy.half", "end.before_final_checkpoint", "end.after_final_checkpoint", "job.cleanup"})
+"""Points that a process passes once at most."""
 
 SECOND_POINTS: Final = tuple(
     name for name in CRASH_POINTS if name.startswith(("recovery.", "sink.open.", "sink.commit.")) or name == "task.restore.mid"
@@ -37,7 +40,12 @@ def passed_points(harness: SinkHarness) -> list[str]:
 
 def single_cases(harness: SinkHarness) -> list[CrashCase]:
     """Every point that an undisturbed run passes: its first, second and last pass."""
-    return [CrashCase((Crash(name, n),)) for name in passed_points(harness) if name not in ONLY_AFTER for n in OCCURRENCES]
+    return [CrashCase((crash,)) for crash in _passes(harness)]
+
+
+def _passes(harness: SinkHarness) -> list[Crash]:
+    names = [name for name in passed_points(harness) if name not in ONLY_AFTER]
+    return [Crash(name, n) for name in names for n in ((1,) if name in PASSED_ONCE else OCCURRENCES)]
 
 
 def recovery_cases(harness: SinkHarness) -> list[CrashCase]:
@@ -53,9 +61,8 @@ def recovery_cases(harness: SinkHarness) -> list[CrashCase]:
 
 def pair_cases(harness: SinkHarness) -> list[CrashCase]:
     """Every pass of every point, followed by a crash at every point of the recovery. Not every second point is reached from every first."""
-    points = passed_points(harness)
-    firsts = [Crash(name, n) for name, n in product(points, OCCURRENCES) if name not in ONLY_AFTER]
-    return [CrashCase((first, Crash(second))) for first, second in product(firsts, SECOND_POINTS) if second in points]
+    seconds = [Crash(name) for name in SECOND_POINTS if name not in harness.not_passed]
+    return [CrashCase(pair) for pair in product(_passes(harness), seconds)]
 
 
 def sample(cases: Sequence[CrashCase], count: int, seed: int) -> list[CrashCase]:

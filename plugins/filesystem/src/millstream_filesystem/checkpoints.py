@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from millstream.contracts.checkpoint_storage import CheckpointStorage, CheckpointStorageContext, CheckpointStore
-from millstream.errors import PathUnusable
+from millstream.errors import NoCheckpointToResume, PathUnusable
 from millstream.ports import crash_point
-from millstream_filesystem.job_folder import folder_of_job
+from millstream_filesystem.job_folder import folder_of_job, job_of_folder
 from millstream_filesystem.paths import local_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from millstream.ports import Storage
 
@@ -60,6 +60,21 @@ class FilesystemCheckpointStorage(CheckpointStorage):
             )
         return FilesystemCheckpointStore(context.storage, root, f"{root}/{folder_of_job(context.job_name)}")
 
+    def find(self, location: str, storage: Storage) -> tuple[FilesystemCheckpointStore, int]:
+        folder = local_path("The path of a checkpoint", location)
+        if folder.endswith(f"/{_MANIFEST}"):
+            folder = folder.removesuffix(f"/{_MANIFEST}")
+        job_folder, _, name = folder.rpartition("/")
+        match = _CHECKPOINT.fullmatch(name)
+        if match is None or storage.info(f"{folder}/{_MANIFEST}") is None:
+            raise NoCheckpointToResume(path=folder, why=_why_none(storage, folder, is_named_so=match is not None))
+        return FilesystemCheckpointStore(storage, job_folder, job_folder), int(match[1])
+
+    def jobs(self, storage: Storage) -> Sequence[str]:
+        root = str(self.root)
+        names = [job_of_folder(path) for path in _job_folders(storage, root, "")]
+        return sorted(name for name in names if FilesystemCheckpointStore(storage, root, f"{root}/{folder_of_job(name)}").published())
+
 
 class FilesystemCheckpointStore(CheckpointStore):
     """The checkpoints of one job.
@@ -93,6 +108,10 @@ class FilesystemCheckpointStore(CheckpointStore):
 
     def published(self) -> Sequence[int]:
         return [number for number in self._ids() if self._storage.info(f"{self.location(number)}/{_MANIFEST}") is not None]
+
+    def unpublished(self) -> Sequence[int]:
+        published = set(self.published())
+        return [number for number in self._ids() if number not in published]
 
     def highest_id(self) -> int:
         return max(self._ids(), default=0)
@@ -212,6 +231,33 @@ class FilesystemCheckpointStore(CheckpointStore):
             self._storage.sync_folder(folder)
             folder = folder.rpartition("/")[0]
         self._ready = True
+
+
+def _job_folders(storage: Storage, root: str, inside: str) -> Iterator[str]:
+    """Relative paths of folders whose names are those of jobs; whatever else lies in the root is passed over."""
+    try:
+        names = storage.list(f"{root}/{inside}")
+    except OSError:  # not there, not a folder, or somebody else's that this user may not read
+        return
+    for name in names:
+        if name.endswith("+"):
+            yield from _job_folders(storage, root, f"{inside}{name}/")
+        elif storage.is_folder(f"{root}/{inside}{name}") and _is_folder_of_job(f"{inside}{name}"):
+            yield f"{inside}{name}"
+
+
+def _is_folder_of_job(path: str) -> bool:
+    name = job_of_folder(path)
+    return name != "" and "\ufffd" not in name and folder_of_job(name) == path
+
+
+def _why_none(storage: Storage, folder: str, *, is_named_so: bool) -> str:
+    if storage.info(folder) is None:
+        return "there is no such folder"
+    if is_named_so:
+        return f"the folder has no manifest ({_MANIFEST}), so the checkpoint was never completed, or is being deleted"
+    ids = FilesystemCheckpointStore(storage, folder, folder).published() if storage.is_folder(folder) else ()
+    return f"that is the folder of a job, whose newest checkpoint is {folder}/chk-{ids[-1]}" if ids else "that is not the folder of a checkpoint"
 
 
 def _checked(name: str) -> str:

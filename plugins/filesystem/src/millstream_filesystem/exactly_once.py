@@ -138,6 +138,9 @@ class ExactlyOnceFileWriter(TwoPhaseCommitWriter[Any]):
                     self._storage.delete(f"{lane.own}/{name}")
                     crash_point("recovery.mid_abort")
 
+    def newest_committed(self, lane: int) -> int | None:
+        return self._lanes[lane].committed() or None
+
     def close(self) -> None:
         if self._open is not None:
             self._open.discard()

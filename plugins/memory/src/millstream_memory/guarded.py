@@ -12,19 +12,7 @@ from typing import Any
 
 _MISSING: Any = object()
 
-
-class EncodedEarly:
-    """Takes a value's place in a pending snapshot: the value as bytes."""
-
-    __slots__ = ("data",)
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-
-
-_NOT_PENDING = EncodedEarly(b"")
-
-Encode = Callable[[Any, Any], EncodedEarly]
+Encode = Callable[[Any, Any], bytes]
 
 
 class GuardedTable(MutableMapping[Any, Any]):
@@ -32,21 +20,24 @@ class GuardedTable(MutableMapping[Any, Any]):
 
     Args:
         live: the table itself.
-        pending: what the snapshot has still to encode, by key; shared with the snapshot.
+        pending: what there was at the barrier, by key; shared with the snapshot.
+        early: what was encoded ahead of its turn, by key; shared with the snapshot.
         encode: encodes one value, given its key first.
     """
 
-    __slots__ = ("_encode", "_live", "_pending")
+    __slots__ = ("_early", "_encode", "_live", "_pending")
 
-    def __init__(self, live: dict[Any, Any], pending: dict[Any, Any], encode: Encode) -> None:
+    def __init__(self, live: dict[Any, Any], pending: dict[Any, Any], early: dict[Any, bytes], encode: Encode) -> None:
         self._live = live
         self._pending = pending
+        self._early = early
         self._encode = encode
 
     def _secure(self, key: Any) -> None:
-        value = self._pending.get(key, _NOT_PENDING)
-        if type(value) is not EncodedEarly:
-            self._pending[key] = self._encode(key, value)  # replaces in place: the snapshot may be iterating over these keys
+        if key not in self._early:
+            value = self._pending.get(key, _MISSING)
+            if value is not _MISSING:
+                self._early[key] = self._encode(key, value)
 
     def moved_to(self, pending: dict[Any, Any] | None) -> dict[Any, Any]:
         """The live dict, about to be known under the namespace of `pending`, where no guard would know what this one guards."""
@@ -117,20 +108,30 @@ class GuardedNamespaces(MutableMapping[int, Any]):
 
     Args:
         live: the table itself.
-        pending: what the snapshot has still to encode, by namespace and key; shared with the snapshot.
+        pending: what there was at the barrier, by namespace and key; shared with the snapshot.
+        early: what was encoded ahead of its turn, by namespace and key; shared with the snapshot.
         encode: encodes one value, given its key first.
     """
 
-    __slots__ = ("_encode", "_live", "_pending")
+    __slots__ = ("_early", "_encode", "_live", "_pending")
 
-    def __init__(self, live: dict[int, dict[Any, Any]], pending: dict[int, dict[Any, Any]], encode: Encode) -> None:
+    def __init__(
+        self,
+        live: dict[int, dict[Any, Any]],
+        pending: dict[int, dict[Any, Any]],
+        early: dict[int, dict[Any, bytes]],
+        encode: Encode,
+    ) -> None:
         self._live = live
         self._pending = pending
+        self._early = early
         self._encode = encode
 
     def _guard(self, namespace: int, inner: dict[Any, Any]) -> MutableMapping[Any, Any]:
         pending = self._pending.get(namespace)
-        return GuardedTable(inner, pending, self._encode) if pending else inner
+        if not pending:
+            return inner
+        return GuardedTable(inner, pending, self._early.setdefault(namespace, {}), self._encode)
 
     def _bare(self, namespace: int, inner: Any) -> dict[Any, Any]:
         return inner.moved_to(self._pending.get(namespace)) if type(inner) is GuardedTable else inner

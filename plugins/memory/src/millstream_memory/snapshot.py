@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from itertools import islice
+from itertools import islice, repeat, starmap
 from typing import TYPE_CHECKING, Any, Final
 
 from millstream.contracts.state_backend import StateBackendContext, StateChunk, TableSnapshot, TableSpec
 from millstream.errors import StateNotEncodable
-from millstream.state.chunks import assemble, encode_segment
-from millstream_memory.guarded import EncodedEarly
+from millstream.contracts.state_chunks import assemble, encode_segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
@@ -22,20 +21,22 @@ _FIRST_SEGMENT_ENTRIES: Final = 32
 
 
 class PendingTable:
-    """What has still to be encoded of one table.
+    """What a snapshot holds of one table.
 
     Attributes:
         spec: the table.
-        entries: the copy made at the barrier. Encoded entries leave it; those encoded early are `EncodedEarly` in it.
+        entries: the copy made at the barrier.
+        early: what was encoded ahead of its turn, in the layout of the table; b"" for what its turn had come for before.
+        done_below: key groups below this one have been encoded.
     """
 
-    __slots__ = ("entries", "spec")
+    __slots__ = ("done_below", "early", "entries", "spec")
 
     def __init__(self, spec: TableSpec, live: dict[Any, Any]) -> None:
         self.spec = spec
-        self.entries: dict[Any, Any] = (
-            live.copy() if spec.layout == "flat" else {namespace: inner.copy() for namespace, inner in live.items()}
-        )
+        self.entries: dict[Any, Any] = live.copy() if spec.layout == "flat" else {namespace: inner.copy() for namespace, inner in live.items()}
+        self.early: dict[Any, Any] = {}
+        self.done_below = 0
 
     def drop(self) -> None:
         """Lets go of everything; guards that somebody still holds find nothing to encode."""
@@ -43,6 +44,7 @@ class PendingTable:
             for inner in self.entries.values():
                 inner.clear()
         self.entries.clear()
+        self.early.clear()
 
 
 class MemoryTableSnapshot(TableSnapshot):
@@ -105,19 +107,19 @@ class MemoryTableSnapshot(TableSnapshot):
                 table.drop()
             self._on_end()
 
-    def encoder(self, table: PendingTable) -> Callable[[Any, Any], EncodedEarly]:
+    def encoder(self, table: PendingTable) -> Callable[[Any, Any], bytes]:
         """What encodes values of a table, given with their keys, ahead of their turn.
 
         It never raises: the code that touches a value is not to blame for it, and its job goes on. The next `advance` raises instead.
         """
-        encode = table.spec.values.encode
+        encode, group_of = table.spec.values.encode, self._context.key_group_of
 
-        def encode_early(key: Any, value: Any) -> EncodedEarly:
+        def encode_early(key: Any, value: Any) -> bytes:
             try:
-                return EncodedEarly(encode(value))
+                return b"" if table.done_below and group_of(key) < table.done_below else encode(value)
             except Exception as error:  # noqa: BLE001 - encoding may call the methods of a user's type, which raise anything
                 self._failure = self._failure or self._not_encodable(table.spec, _short(key), error)
-                return EncodedEarly(b"")
+                return b""
 
         return encode_early
 
@@ -128,101 +130,87 @@ class MemoryTableSnapshot(TableSnapshot):
 
     def _work(self) -> Generator[None, None, None]:
         for table in self._tables:
-            if table.spec.layout == "flat":
-                yield from self._flat(table)
-            else:
-                yield from self._namespaced(table)
+            groups: defaultdict[int, _Group] = defaultdict(_Group)
+            yield from self._regroup(table, groups)
+            for number in sorted(groups):
+                yield from self._encode(table, number, groups.pop(number))
+                table.done_below = number + 1
+            yield from _let_go(table)
 
-    def _flat(self, table: PendingTable) -> Generator[None, None, None]:
-        groups: defaultdict[int, list[Any]] = defaultdict(list)
-        group_of, pending = self._context.key_group_of, table.entries
-        keys = iter(pending)
-        while step := list(islice(keys, STEP_ENTRIES)):
-            for key in step:
-                groups[group_of(key)].append(key)
-            yield
-        for group in sorted(groups):
-            keys_of_group = groups.pop(group)
-            chunk = _ChunkInTheMaking(table.spec, group)
-            while step := keys_of_group[chunk.entries : chunk.entries + chunk.next_size]:
-                self._encode(chunk, step, list(map(pending.pop, step)), None)
+    def _regroup(self, table: PendingTable, groups: defaultdict[int, _Group]) -> Generator[None, None, None]:
+        group_of = self._context.key_group_of
+        namespaced = table.spec.layout == "namespaced"
+        for namespace, entries in table.entries.items() if namespaced else ((0, table.entries),):
+            items = iter(entries.items())
+            for _ in range(0, len(entries), STEP_ENTRIES):
+                for key, value in islice(items, STEP_ENTRIES):
+                    group = groups[group_of(key)]
+                    group.keys.append(key)
+                    group.values.append(value)
+                    if namespaced:
+                        group.namespaces.append(namespace)
                 yield
-            self._chunks.append(chunk.finish())
 
-    def _namespaced(self, table: PendingTable) -> Generator[None, None, None]:
-        groups: defaultdict[int, tuple[list[Any], list[int]]] = defaultdict(lambda: ([], []))
-        group_of, pending = self._context.key_group_of, table.entries
-        entries = ((namespace, key) for namespace, inner in pending.items() for key in inner)
-        while step := list(islice(entries, STEP_ENTRIES)):
-            for namespace, key in step:
-                keys_of_group, namespaces_of_group = groups[group_of(key)]
-                keys_of_group.append(key)
-                namespaces_of_group.append(namespace)
+    def _encode(self, table: PendingTable, number: int, group: _Group) -> Generator[None, None, None]:
+        """Encodes a key group in segments whose size follows from that of the values: by bytes, not by entries."""
+        spec = table.spec
+        segments: list[bytes] = []
+        at, size = 0, _FIRST_SEGMENT_ENTRIES
+        while at < len(group.keys):
+            part = group.part(at, at + size)
+            try:
+                segment = part.encode(spec, table.early)
+            except Exception as error:  # encoding may call the methods of a user's type, which raise anything
+                raise self._not_encodable(spec, _culprit(spec, part.keys, part.values), error) from error
+            segments.append(segment)
+            at += size
+            size = max(1, min(STEP_ENTRIES, _SEGMENT_BYTES * size // len(segment), 8 * size))
             yield
-        for group in sorted(groups):
-            keys_of_group, namespaces_of_group = groups.pop(group)
-            chunk = _ChunkInTheMaking(table.spec, group)
-            while keys := keys_of_group[chunk.entries : chunk.entries + chunk.next_size]:
-                namespaces = namespaces_of_group[chunk.entries : chunk.entries + chunk.next_size]
-                self._encode(chunk, keys, _take(pending, namespaces, keys), namespaces)
-                yield
-            self._chunks.append(chunk.finish())
-
-    def _encode(self, chunk: _ChunkInTheMaking, keys: list[Any], values: list[Any], namespaces: list[int] | None) -> None:
-        try:
-            chunk.add(keys, values, namespaces)
-        except Exception as error:  # encoding may call the methods of a user's type, which raise anything
-            raise self._not_encodable(chunk.spec, _culprit(chunk.spec, keys, values), error) from error
+        data = assemble(spec.layout, segments)
+        self._chunks.append(StateChunk(table=spec.name, key_group=number, entries=len(group.keys), data=data))
 
 
-def _take(pending: dict[int, dict[Any, Any]], namespaces: list[int], keys: list[Any]) -> list[Any]:
-    """Removes entries, and namespaces that have none left."""
-    values = []
-    for namespace, key in zip(namespaces, keys):
-        inner = pending[namespace]
-        values.append(inner.pop(key))
-        if not inner:
-            del pending[namespace]
-    return values
+class _Group:
+    """Entries of one key group as parallel lists; `namespaces` is empty for a flat table."""
+
+    __slots__ = ("keys", "namespaces", "values")
+
+    def __init__(self) -> None:
+        self.keys: list[Any] = []
+        self.values: list[Any] = []
+        self.namespaces: list[int] = []
+
+    def part(self, start: int, stop: int) -> _Group:
+        part = _Group()
+        part.keys, part.values, part.namespaces = self.keys[start:stop], self.values[start:stop], self.namespaces[start:stop]
+        return part
+
+    def encode(self, spec: TableSpec, early: dict[Any, Any]) -> bytes:
+        """A segment, with the values that were encoded early at its end."""
+        alone = self._sort_out(early) if early else []
+        values = self.values[: len(self.keys) - len(alone)]
+        return encode_segment(spec, self.keys, values, self.namespaces if spec.layout == "namespaced" else None, alone)
+
+    def _sort_out(self, early: dict[Any, Any]) -> list[bytes]:
+        if self.namespaces:
+            nothing: dict[Any, bytes] = {}
+            found = [early.get(namespace, nothing).get(key) for namespace, key in zip(self.namespaces, self.keys)]
+        else:
+            found = list(map(early.get, self.keys))
+        order = sorted(range(len(found)), key=lambda i: found[i] is not None)
+        self.keys = [self.keys[i] for i in order]
+        self.values = [self.values[i] for i in order]
+        self.namespaces = self.namespaces and [self.namespaces[i] for i in order]
+        return [data for data in found if data is not None]
 
 
-class _ChunkInTheMaking:
-    """The entries of one key group, encoded in segments whose size follows from that of the values: by bytes, not by entries."""
-
-    def __init__(self, spec: TableSpec, key_group: int) -> None:
-        self.spec = spec
-        self.entries = 0
-        self.next_size = _FIRST_SEGMENT_ENTRIES
-        self._key_group = key_group
-        self._segments: list[bytes] = []
-
-    def add(self, keys: list[Any], values: list[Any], namespaces: list[int] | None) -> None:
-        alone: list[bytes] = []
-        if EncodedEarly in map(type, values):
-            keys, values, namespaces, alone = _sort_out(keys, values, namespaces)
-        segment = encode_segment(self.spec, keys, values, namespaces, alone)
-        self._segments.append(segment)
-        self.entries += len(keys)
-        self.next_size = max(1, min(STEP_ENTRIES, _SEGMENT_BYTES * len(keys) // len(segment), 8 * self.next_size))
-
-    def finish(self) -> StateChunk:
-        data = assemble(self.spec.layout, self._segments)
-        return StateChunk(table=self.spec.name, key_group=self._key_group, entries=self.entries, data=data)
-
-
-def _sort_out(
-    keys: list[Any], values: list[Any], namespaces: list[int] | None
-) -> tuple[list[Any], list[Any], list[int] | None, list[bytes]]:
-    """The same entries with those that were encoded early at the end."""
-    early = [type(value) is EncodedEarly for value in values]
-    order = sorted(range(len(keys)), key=early.__getitem__)
-    first_early = len(keys) - sum(early)
-    return (
-        [keys[i] for i in order],
-        [values[i] for i in order[:first_early]],
-        namespaces and [namespaces[i] for i in order],
-        [values[i].data for i in order[first_early:]],
-    )
+def _let_go(table: PendingTable) -> Generator[None, None, None]:
+    """Empties the copy step by step: to free a million entries takes as long as to copy them."""
+    inner_dicts = list(table.entries.values()) if table.spec.layout == "namespaced" else []
+    for entries in (*inner_dicts, table.entries):
+        while entries:
+            list(starmap(entries.popitem, repeat((), min(STEP_ENTRIES, len(entries)))))
+            yield
 
 
 def _culprit(spec: TableSpec, keys: list[Any], values: list[Any]) -> str:
@@ -230,8 +218,7 @@ def _culprit(spec: TableSpec, keys: list[Any], values: list[Any]) -> str:
     for key, value in zip(keys, values):
         try:
             spec.keys.encode(key)
-            if type(value) is not EncodedEarly:
-                spec.values.encode(value)
+            spec.values.encode(value)
         except Exception:  # noqa: BLE001 - looks for what raises, whatever it raises
             return _short(key)
     return ""

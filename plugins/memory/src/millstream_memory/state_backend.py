@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from millstream.contracts.state_backend import KeyedTables, StateBackend, StateBackendContext, StateChunk, TableSnapshot, TableSpec
-from millstream.state.chunks import decode_chunk
+from millstream.contracts.state_chunks import decode_chunk
 from millstream_memory.guarded import GuardedNamespaces, GuardedTable
 from millstream_memory.snapshot import MemoryTableSnapshot, PendingTable
 
@@ -69,7 +69,7 @@ class MemoryKeyedTables(KeyedTables):
         snapshot = self._pending = MemoryTableSnapshot(self._context, [pending for _, pending in copied], self._unguard)
         for table, pending in copied:
             guard = GuardedTable if table.spec.layout == "flat" else GuardedNamespaces
-            table.guarded = guard(table.live, pending.entries, snapshot.encoder(pending))
+            table.guarded = guard(table.live, pending.entries, pending.early, snapshot.encoder(pending))
         self._context.on_swap()
         return snapshot
 

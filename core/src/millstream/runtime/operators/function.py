@@ -35,6 +35,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 END = object()
+EXHAUSTED = object()
 
 
 class FunctionContext(RuntimeContext):
@@ -153,7 +154,7 @@ def stopped_early(values: list[Any], rest: Iterator[Any]) -> bool:
     when its list grows, so one more element tells the two cases apart.
     """
     values.append(END)
-    stopped = next(rest, None) is END
+    stopped = next(rest, EXHAUSTED) is not EXHAUSTED
     values.pop()
     return stopped
 

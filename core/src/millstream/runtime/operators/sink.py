@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from millstream.checkpoint.commit import TwoPhaseCommitter
 from millstream.checkpoint.write_ahead import WriteAheadLog
 from millstream.contracts.sink import AnySink, Sink, SinkContext
 from millstream.contracts.two_phase_commit import TwoPhaseCommitSink
 from millstream.contracts.write_ahead import WriteAheadSink
+from millstream.errors import SinkContractChanged
 from millstream.ports import crash_point
 from millstream.runtime.operators.base import Operator, OperatorSnapshot
 from millstream.state.serializers import serializer_for
@@ -23,11 +24,16 @@ if TYPE_CHECKING:
     from millstream.records import RecordBatch
     from millstream.runtime.operators.base import OperatorContext, Output
 
-LANES = "lanes"
 
 
 class SinkOperator(Operator):
-    """What the three have in common. `committed` tells the task when nothing is left to commit."""
+    """What the three have in common. `committed` tells the task when nothing is left to commit.
+
+    Attributes:
+        LANES: name of the lane list in checkpoints; a sink of another contract cannot take it over.
+    """
+
+    LANES: ClassVar[str] = ""
 
     def setup(self, context: OperatorContext, output: Output) -> None:
         super().setup(context, output)
@@ -47,6 +53,18 @@ class SinkOperator(Operator):
             executor=context.executor,
             metrics=context.metrics,
         )
+
+    def _restored_lanes(self) -> list[tuple[int, bytes]]:
+        """What the checkpoint left to be committed.
+
+        Raises:
+            SinkContractChanged: it was left by a sink of another contract, which alone could commit it.
+        """
+        lanes = self.context.restored.lanes
+        for name, items in lanes.items():
+            if items and name != self.LANES:
+                raise SinkContractChanged(sink_uid=self.context.uid, stored=name, now=self.LANES or "plain")
+        return lanes.get(self.LANES, [])
 
     def committed(self) -> bool:
         """Whether everything of completed checkpoints is committed."""
@@ -69,6 +87,7 @@ class PlainSinkOperator(SinkOperator):
         self._writer: SinkWriter[Any] | None = None
 
     def open(self) -> None:
+        self._restored_lanes()
         self._writer = self._sink.open(self._sink_context)
 
     def process_batch(self, batch: RecordBatch[Any]) -> None:
@@ -95,17 +114,19 @@ class PlainSinkOperator(SinkOperator):
 class TwoPhaseCommitOperator(SinkOperator):
     """Prepares at barriers, commits on completion."""
 
+    LANES = "two-phase-commit"
+
     def __init__(self, sink: TwoPhaseCommitSink[Any]) -> None:
         self._sink = sink
         self._writer: TwoPhaseCommitWriter[Any] | None = None
 
     def open(self) -> None:
-        restored = self.context.restored
+        items = self._restored_lanes()
         old = self._old_run()
         if old is not None:
-            self._recover(old, restored.lanes.get(LANES, []), rewound=True)
+            self._recover(old, items, rewound=True)
             self.close()
-        self._recover(self._sink_context, [] if old else restored.lanes.get(LANES, []), rewound=False)
+        self._recover(self._sink_context, [] if old else items, rewound=False)
 
     def _recover(self, context: SinkContext, items: list[tuple[int, bytes]], *, rewound: bool) -> None:
         crash_point("sink.open.before_fence")
@@ -123,7 +144,7 @@ class TwoPhaseCommitOperator(SinkOperator):
         self._committer.prepare(checkpoint_id)
 
     def snapshot(self, checkpoint_id: int) -> OperatorSnapshot:
-        return OperatorSnapshot(lanes={LANES: self._committer.snapshot()})
+        return OperatorSnapshot(lanes={self.LANES: self._committer.snapshot()})
 
     def notify_complete(self, checkpoint_id: int) -> None:
         self._committer.complete(checkpoint_id)
@@ -139,12 +160,14 @@ class TwoPhaseCommitOperator(SinkOperator):
 class WriteAheadOperator(SinkOperator):
     """Logs records in the checkpoint, commits on completion."""
 
+    LANES = "write-ahead"
+
     def __init__(self, sink: WriteAheadSink[Any]) -> None:
         self._sink = sink
         self._lanes: WriteAheadLanes[Any] | None = None
 
     def open(self) -> None:
-        items = self.context.restored.lanes.get(LANES, [])
+        items = self._restored_lanes()
         old = self._old_run()
         if old is not None:
             self._recover(old, items, rewound=True)
@@ -164,7 +187,7 @@ class WriteAheadOperator(SinkOperator):
         self._log.seal(checkpoint_id)
 
     def snapshot(self, checkpoint_id: int) -> OperatorSnapshot:
-        return OperatorSnapshot(lanes={LANES: self._log.snapshot()})
+        return OperatorSnapshot(lanes={self.LANES: self._log.snapshot()})
 
     def notify_complete(self, checkpoint_id: int) -> None:
         self._log.complete(checkpoint_id)

@@ -110,10 +110,10 @@ class MapBatchOperator(FunctionOperator):
         self._records_in.count += given
         try:
             results = self._function(batch.values)
+            if type(results) is not list and isinstance(results, Iterable):
+                results = list(results)  # a generator runs only now
         except Exception as error:
             raise self._failure(self._function, error, batch.values) from error
-        if type(results) is not list:
-            results = list(results) if isinstance(results, Iterable) else results
         if not isinstance(results, list) or len(results) != given:
             returned = f"{len(results)}" if isinstance(results, list) else f"a {type(results).__name__}"
             name = getattr(self._function, "__qualname__", type(self._function).__qualname__)

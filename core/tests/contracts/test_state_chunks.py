@@ -8,15 +8,21 @@ from hypothesis import strategies as st
 
 from millstream.contracts.state_backend import StateChunk, TableSpec
 from millstream.errors import DamagedState, ValueNotOfType
-from millstream.state.chunks import assemble, decode_chunk, encode_chunk, encode_segment
+from millstream.contracts.state_chunks import assemble, decode_chunk, encode_chunk, encode_segment
 from millstream.state.serializers import serializer_for
 
 FLAT = TableSpec("count", "flat", serializer_for(str), serializer_for(int))
 NAMESPACED = TableSpec("windows", "namespaced", serializer_for(str), serializer_for(int))
 
+# fmt: off
 # magic, version, layout, segments | entries, alone | keys | values | one value alone | checksum
 GOLDEN_FLAT = bytes.fromhex(
-    "4d535343 01 00 0000000100000003 000000010000000000000007 93a161a162a1630000000000000003 9201020000000000000001 03eb9183f3"
+    "4d535343 01 00 00000001"
+    "00000003 00000001"
+    "0000000000000007 93a161a162a163"
+    "0000000000000003 920102"
+    "0000000000000001 03"
+    "eb9183f3"
 )
 # magic, version, layout, segments | entries, alone | keys | namespaces | values | checksum
 GOLDEN_NAMESPACED = bytes.fromhex(
@@ -27,6 +33,7 @@ GOLDEN_NAMESPACED = bytes.fromhex(
     "0000000000000005 9201cd012c"
     "4e87a19c"
 )
+# fmt: on
 
 
 def chunk_of(spec: TableSpec, data: bytes, entries: int) -> StateChunk:
@@ -35,9 +42,7 @@ def chunk_of(spec: TableSpec, data: bytes, entries: int) -> StateChunk:
 
 def entries_of(spec: TableSpec, chunk: StateChunk) -> list[tuple[int | None, str, int]]:
     return [
-        entry
-        for keys, namespaces, values in decode_chunk(spec, chunk)
-        for entry in zip(namespaces or [None] * len(keys), keys, values, strict=True)
+        entry for keys, namespaces, values in decode_chunk(spec, chunk) for entry in zip(namespaces or [None] * len(keys), keys, values, strict=True)
     ]
 
 

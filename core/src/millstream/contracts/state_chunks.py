@@ -79,9 +79,7 @@ def assemble(layout: Literal["flat", "namespaced"], segments: Sequence[bytes]) -
     return b"".join((head, *segments, _CHECKSUM.pack(checksum)))
 
 
-def encode_chunk(
-    spec: TableSpec, key_group: int, keys: Sequence[Any], values: Sequence[Any], namespaces: Sequence[int] | None = None
-) -> StateChunk:
+def encode_chunk(spec: TableSpec, key_group: int, keys: Sequence[Any], values: Sequence[Any], namespaces: Sequence[int] | None = None) -> StateChunk:
     """A whole chunk at once, for tables that are small."""
     data = assemble(spec.layout, [encode_segment(spec, keys, values, namespaces)])
     return StateChunk(table=spec.name, key_group=key_group, entries=len(keys), data=data)

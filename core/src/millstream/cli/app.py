@@ -1,0 +1,97 @@
+"""All commands, each imported when it is asked for, and the last stop of every error."""
+
+from __future__ import annotations
+
+import sys
+from difflib import get_close_matches
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from millstream.__about__ import __version__
+from millstream.cli.report import report
+from millstream.errors import InvalidArgument, MillstreamError
+
+if TYPE_CHECKING:
+    from millstream.plugins import PluginManager
+
+COMMANDS: Final = {
+    "run": ("millstream.cli.run:run", "Run the job of a script."),
+    "plan": ("millstream.cli.plan:plan", "Show the job graph of a script, without running it."),
+    "check": ("millstream.cli.check:check", "Compute what a job guarantees, and refuse what it cannot keep."),
+    "plugins": ("millstream.cli.plugins:plugins", "List what is installed: sources, sinks, backends, storages, formats."),
+    "config": ("millstream.cli.config:config", "Show every setting, its value and where that is from."),
+    "checkpoints": ("millstream.cli.checkpoints:checkpoints", "List, inspect and verify checkpoints."),
+}
+"""Commands of core: where each is, and what `--help` says of it."""
+
+
+class Millstream(click.Group):
+    """Finds commands here and among plugins, and imports only the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*COMMANDS, *(name for name in _offered(_plugins()) if name not in COMMANDS)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in COMMANDS:
+            module, _, name = COMMANDS[cmd_name][0].partition(":")
+            command: click.Command = getattr(import_module(module), name)
+            return command
+        plugins = _plugins()
+        return _command_of_plugin(plugins, cmd_name) if cmd_name in _offered(plugins) else None
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            near = get_close_matches(name, self.list_commands(ctx), n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"There is no command {name!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Without importing the commands."""
+        offered = _offered(_plugins())
+        rows = [(name, about) for name, (_, about) in COMMANDS.items()]
+        rows += [(name, about) for name, about in offered.items() if name not in COMMANDS]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except MillstreamError as error:
+            report(error)
+            ctx.exit(1)
+
+
+@click.command(
+    cls=Millstream,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 failed or refused, 2 wrong usage, 130 interrupted. `millstream COMMAND --help` says more.",
+)
+@click.version_option(__version__, prog_name="millstream", message="%(prog)s %(version)s")
+def app() -> None:
+    """Runs stream processing jobs, and shows what they are made of."""
+    # Names and records may hold any character; a terminal or file of a narrow encoding shows what it can.
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def _plugins() -> PluginManager:
+    from millstream.plugins import default_manager  # noqa: PLC0415 - most commands are core's own and need no plugin to be found
+
+    return default_manager()
+
+
+def _offered(plugins: PluginManager) -> dict[str, str]:
+    return {entry.name: entry.description for entry in plugins.entries("cli_command")}
+
+
+def _command_of_plugin(plugins: PluginManager, name: str) -> click.Command:
+    command = plugins.find("cli_command", name).load()
+    if not isinstance(command, click.Command):
+        raise InvalidArgument(what=f"the CLI command {name!r} of a plugin", value=repr(command), allowed="a click command")
+    return command

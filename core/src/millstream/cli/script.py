@@ -1,0 +1,67 @@
+"""Runs a script as Python would, inside this process."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+class ScriptPath(click.ParamType):
+    """The path of a script, made absolute."""
+
+    name = "script"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        path = Path(value)
+        if path.is_dir():
+            self.fail(f"{value} is a folder. Give the Python file that builds the job.", param, ctx)
+        if not path.is_file():
+            near = get_close_matches(path.name, _scripts_beside(path), n=1)
+            hint = f" Did you mean {str(path.with_name(near[0]))!r}?" if near else ""
+            self.fail(f"there is no file {value} (looked in {path.absolute().parent}).{hint}", param, ctx)
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            self.fail(f"{value} cannot be read: {error.strerror}.", param, ctx)
+        return str(path.absolute())
+
+
+def _scripts_beside(path: Path) -> list[str]:
+    try:
+        return [found.name for found in path.parent.glob("*.py")]
+    except OSError:  # the hint is a courtesy
+        return []
+
+
+def run_script(script: str, arguments: Sequence[str]) -> None:
+    """Runs it under the name `__main__`, with its arguments, and its folder first where modules are looked for.
+
+    Classes of the script are then stored under the same names as with `python job.py`. Raises whatever the script raises.
+
+    Args:
+        script: absolute path.
+        arguments: what the script finds in `sys.argv` behind its own name.
+    """
+    with _as_program(script, arguments):
+        runpy.run_path(script, run_name="__main__")
+
+
+@contextmanager
+def _as_program(script: str, arguments: Sequence[str]) -> Iterator[None]:
+    argv, path = sys.argv, sys.path
+    sys.argv = [script, *arguments]
+    # As Python does it: the folder where the file really is, also when a link leads to it.
+    sys.path = [str(Path(script).resolve().parent), *path]
+    try:
+        yield
+    finally:
+        sys.argv, sys.path = argv, path
