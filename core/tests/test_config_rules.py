@@ -74,7 +74,6 @@ def test_duration_in_code_that_could_be_misread_or_is_out_of_range_is_refused(in
         (lambda: JobConfig(resume="atuo"), "job.resume"),
         (lambda: JobConfig(resume="Never"), "job.resume"),
         (lambda: ExecutionConfig(batch_size=0), "execution.batch_size"),
-        (lambda: ExecutionConfig(buffer_timeout=timedelta(-1)), "execution.buffer_timeout"),
         (lambda: ExecutionConfig(watermark_interval=timedelta(0)), "execution.watermark_interval"),
         (lambda: ExecutionConfig(seed=-1), "execution.seed"),
         (lambda: RestartConfig(multiplier=0.5), "restart.multiplier"),

@@ -34,15 +34,26 @@ HERE = Path(__file__).parent
 PATIENCE_S = 30.0
 """How long an attempt may go on without a new checkpoint, or beyond its planned end."""
 
-BETWEEN_PREPARE_AND_COMMIT = {
-    "sink.prepare.after": "output prepared, checkpoint not complete",
-    "sink.commit.before": "checkpoint complete, output not committed",
-}
-SAME_MOMENT_WITHOUT_COMMIT = {
-    "sink.prepare.after": "task.snapshot.acknowledged",
-    "sink.commit.before": "checkpoint.durable.before_notify",
-}
-"""A sink that does not commit never passes the points above; these are passed at the same moments of a checkpoint."""
+
+@dataclass(frozen=True)
+class Moment:
+    """A moment between prepare and commit.
+
+    Attributes:
+        point: the crash point there of a sink that commits.
+        plain_point: one that is passed at the same moment of a checkpoint when the sink does not commit.
+        state: what is done by then, and what is not.
+    """
+
+    point: str
+    plain_point: str
+    state: str
+
+
+BETWEEN_PREPARE_AND_COMMIT = (
+    Moment("sink.prepare.after", "task.snapshot.acknowledged", "output written, checkpoint not complete"),
+    Moment("sink.commit.before", "checkpoint.durable.before_notify", "checkpoint complete, nothing told the sink so"),
+)
 
 
 class DemoFailed(Exception):
@@ -54,13 +65,13 @@ class Kill:
     """When one attempt is killed.
 
     Attributes:
-        after_s: for a random moment: seconds after the first new checkpoint of the attempt.
-        point: crash point at which the job kills itself instead; empty for a random moment.
-        occurrence: at which pass of the point, 1-based.
+        after_s: seconds after the first new checkpoint of the attempt.
+        moment: where the job kills itself instead; None for a random moment.
+        occurrence: at which pass of that point, 1-based.
     """
 
     after_s: float
-    point: str = ""
+    moment: Moment | None = None
     occurrence: int = 0
 
 
@@ -70,9 +81,9 @@ def plan(options: argparse.Namespace) -> list[Kill]:
     attempt_s = 0.75 * options.readings / options.rate / max(options.kills, 1)
     interval_s = options.checkpoint_interval_ms / 1000
     kills = [Kill(random.uniform(0, max(attempt_s - interval_s, 0))) for _ in range(options.kills)]
-    for place, point in zip(sorted(random.sample(range(len(kills)), min(2, len(kills)))), reversed(BETWEEN_PREPARE_AND_COMMIT)):
+    for place, moment in zip(random.sample(range(len(kills)), min(2, len(kills))), BETWEEN_PREPARE_AND_COMMIT):
         # The first pass belongs to the first new checkpoint; a later one comes after a complete checkpoint.
-        kills[place] = Kill(0.0, point, random.randint(2, max(2, int(attempt_s / interval_s))))
+        kills[place] = Kill(0.0, moment, random.randint(2, max(2, int(attempt_s / interval_s))))
     return kills
 
 
@@ -100,8 +111,8 @@ class Supervisor:
         try:
             if kill is None:
                 self._wait_for_end(process)
-            elif kill.point:
-                self._wait_for_own_death(process, kill, before)
+            elif kill.moment:
+                self._wait_for_own_death(process, self._point(kill.moment), kill.moment.state, before)
             else:
                 self._kill_after_checkpoint(process, kill, before)
         finally:
@@ -111,14 +122,16 @@ class Supervisor:
     def _start(self, kill: Kill | None) -> subprocess.Popen[bytes]:
         options = self.options
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MILLSTREAM_")}
-        if kill and kill.point:
-            point = SAME_MOMENT_WITHOUT_COMMIT[kill.point] if options.no_exactly_once else kill.point
-            environment["MILLSTREAM_CRASH"] = f"{point}#{kill.occurrence}=kill"
+        if kill and kill.moment:
+            environment["MILLSTREAM_CRASH"] = f"{self._point(kill.moment)}#{kill.occurrence}=kill"
         command = [sys.executable, str(HERE / "job.py"), f"--input={self.input}", f"--output={self.output}"]
         command += [f"--checkpoints={self.checkpoints}", f"--checkpoint-interval-ms={options.checkpoint_interval_ms}"]
         command += [f"--rate={options.rate}", f"--delivery={'at_least_once' if options.no_exactly_once else 'exactly_once'}"]
         with self.log.open("ab") as log:
             return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+
+    def _point(self, moment: Moment) -> str:
+        return moment.plain_point if self.options.no_exactly_once else moment.point
 
     def _wait_for_end(self, process: subprocess.Popen[bytes]) -> None:
         limit_s = time.monotonic() + self.options.readings / self.options.rate + PATIENCE_S
@@ -128,13 +141,13 @@ class Supervisor:
             raise DemoFailed(f"the last attempt ended with exit code {process.returncode}{self._last_words()}")
         self.progress.say("the job has come to its end")
 
-    def _wait_for_own_death(self, process: subprocess.Popen[bytes], kill: Kill, before: int) -> None:
+    def _wait_for_own_death(self, process: subprocess.Popen[bytes], point: str, state: str, before: int) -> None:
         limit_s = time.monotonic() + self.options.readings / self.options.rate + PATIENCE_S
         while process.poll() is None:
-            self._pass_time(limit_s, f"the job did not reach {kill.point} for the {kill.occurrence}. time")
+            self._pass_time(limit_s, f"the job did not die at {point}")
         self._expect_death_by_sigkill(process, before)
         self.killed_between += 1
-        self._say_killed(f"it killed itself at {kill.point}: {BETWEEN_PREPARE_AND_COMMIT[kill.point]}")
+        self._say_killed(f"it killed itself at {point}: {state}")
 
     def _kill_after_checkpoint(self, process: subprocess.Popen[bytes], kill: Kill, before: int) -> None:
         limit_s = time.monotonic() + PATIENCE_S

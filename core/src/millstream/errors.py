@@ -580,10 +580,10 @@ class UserFunctionFailed(MillstreamError):
 
     def sentence(self) -> str:
         at = f" at {self.position}" if self.position else ""
+        on = f", on record {self.record}{at}. Correct the function, or give the operator on_error='skip'." if self.record else ". Correct it."
         return (
             f"{self.error}\n  {self.line}\n"
-            f"raised by {self.function} in operator {self.operator!r} (uid {self.uid!r}), subtask {self.subtask} of job {self.job!r}, on record "
-            f"{self.record}{at}. Correct the function, or give the operator on_error='skip'."
+            f"raised by {self.function} in operator {self.operator!r} (uid {self.uid!r}), subtask {self.subtask} of job {self.job!r}{on}"
         )
 
 
@@ -1051,6 +1051,33 @@ class JobStillRunning(MillstreamError):
 
     def sentence(self) -> str:
         return f"Job {self.job_name!r} did not end within {self.timeout_s:g} s. Wait longer, or end it with stop() or cancel()."
+
+
+@dataclass(kw_only=True, eq=False)
+class SinkFailed(MillstreamError):
+    """A sink could not do its work. `error` is type and message of what it raised, `line` where it did."""
+
+    code: ClassVar[str] = "sink-failed"
+    permanent: ClassVar[bool] = False
+    error: str
+    line: str
+    sink: str
+    uid: str
+    subtask: int
+    job: str
+
+    @classmethod
+    def of(cls, error: BaseException, *, sink: str, uid: str, subtask: int, job: str) -> SinkFailed:
+        """From the exception."""
+        frames = traceback.extract_tb(error.__traceback__)
+        line = f"{frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name}: {frames[-1].line}" if frames else ""
+        return cls(error=f"{type(error).__name__}: {error}", line=line, sink=sink, uid=uid, subtask=subtask, job=job)
+
+    def sentence(self) -> str:
+        return (
+            f"{self.error}\n  {self.line}\nraised by sink {self.sink!r} (uid {self.uid!r}), subtask {self.subtask} of job {self.job!r}. See "
+            "whether its target can be reached and has room, and whether the job may write to it."
+        )
 
 
 @dataclass(kw_only=True, eq=False)

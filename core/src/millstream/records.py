@@ -80,17 +80,4 @@ class EndOfInput:
     """No record or watermark follows; barriers still do, until the last checkpoint."""
 
 
-@dataclass(frozen=True, slots=True)
-class LatencyMarker:
-    """Passes through with the records, so that sinks can report how long the way takes.
-
-    Attributes:
-        emitted_ns: monotonic time at the source.
-        source_uid: the source it left.
-    """
-
-    emitted_ns: int
-    source_uid: str
-
-
-Element: TypeAlias = "RecordBatch[Any] | Watermark | WatermarkStatus | Barrier | EndOfInput | LatencyMarker"
+Element: TypeAlias = "RecordBatch[Any] | Watermark | WatermarkStatus | Barrier | EndOfInput"

@@ -13,13 +13,13 @@ from millstream.ports import CRASH_POINTS
 from millstream_testkit.case import Crash, CrashCase, Outcome
 from millstream_testkit.crash_runner import CrashRunner
 from millstream_testkit.harness import SinkHarness
-from millstream_testkit.plan import ONLY_AFTER, pair_cases, recovery_cases, sample, single_cases
+from millstream_testkit.plan import ONLY_AFTER, PASSED_ONCE, pair_cases, recovery_cases, sample, single_cases
 from millstream_testkit.sinks import RIGHT_SINKS
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(150)]
 
 SEED = 20260
-LATER_TWICE = CrashCase((Crash("sink.commit.before", 2), Crash("recovery.after"), Crash("recovery.after"), Crash("recovery.after")))
+CRASH_LOOP = CrashCase((Crash("sink.commit.before", 2), Crash("recovery.after"), Crash("recovery.after"), Crash("recovery.after")))
 """A crash loop."""
 
 
@@ -27,7 +27,7 @@ def cases(harness: SinkHarness, *, full: bool) -> list[CrashCase]:
     singles, pairs = single_cases(harness), pair_cases(harness)
     if not full:
         singles, pairs = sample(singles, len(singles) // 3, SEED), sample(pairs, 12, SEED)
-    return [*singles, *recovery_cases(harness), *pairs, LATER_TWICE]
+    return [*singles, *recovery_cases(harness), *pairs, CRASH_LOOP]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -44,6 +44,7 @@ def test_each_row_is_written_once_whenever_the_process_dies(harness: SinkHarness
     # Not every second crash can be reached after every first one; what is visible must be exact all the same.
     assert result.reached[:1] == (True,), str(result)
     assert result.outcome is not Outcome.WRONG, str(result)
+    assert result.left_behind == [], str(result)
 
 
 def test_a_crash_that_takes_another_one_to_get_to_is_reached(harness: SinkHarness, tmp_path: Path) -> None:
@@ -55,3 +56,4 @@ def test_a_crash_that_takes_another_one_to_get_to_is_reached(harness: SinkHarnes
 def test_an_undisturbed_run_passes_every_point_that_the_sink_does_not_rule_out(harness: SinkHarness, tmp_path: Path) -> None:
     passes = CrashRunner(harness, tmp_path).count_passes(CrashCase())
     assert {name for name in CRASH_POINTS if name not in passes} == harness.not_passed | set(ONLY_AFTER)
+    assert {name for name in PASSED_ONCE if passes[name] != 1} == set()

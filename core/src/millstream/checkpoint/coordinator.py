@@ -136,11 +136,13 @@ class CheckpointCoordinator:
         pending = self._pending
         if pending is not None:
             return None if pending.storing else pending.started_s + self._config.timeout.total_seconds()
-        if not self._may_trigger():
-            return None
         if self._wanted:
-            return -inf  # at once, whatever the clock says
-        return max(self._due_s, self._allowed_s) if self._due_s is not None else None
+            return -inf if self._may_trigger() else None  # at once, whatever the clock says
+        if self._due_s is None:
+            return None
+        due_s = max(self._due_s, self._allowed_s)
+        # Whether all tasks run is asked only when it matters: this is called between any two batches.
+        return due_s if due_s > self._clock.monotonic_s() or self._may_trigger() else None
 
     def run_due(self) -> None:
         """Triggers or times out what is due."""
@@ -255,7 +257,9 @@ class CheckpointCoordinator:
 
     def _drop_subsumed(self, current: int) -> None:
         def work() -> None:
-            for checkpoint_id in self._completed.subsumed(pinned=current):
+            # Unpublished: of checkpoints that were given up; a task that was slow may have written to them after they were deleted.
+            abandoned = [number for number in self._completed.store.unpublished() if number < current]
+            for checkpoint_id in [*self._completed.subsumed(pinned=current), *abandoned]:
                 self._completed.store.delete(checkpoint_id)
 
         def done(_: None, error: BaseException | None) -> None:

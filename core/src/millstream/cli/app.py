@@ -81,7 +81,7 @@ def app() -> None:
 
 
 def _plugins() -> PluginManager:
-    from millstream.plugins import default_manager  # noqa: PLC0415 - most commands are core's own and need no plugin to be found
+    from millstream.plugins import default_manager  # most commands are core's own and need no plugin to be found
 
     return default_manager()
 

@@ -16,7 +16,7 @@ def main() -> None:
     if sys.argv[1:] == ["--version"]:
         print("millstream", __version__)
         return
-    from millstream.cli.app import app  # noqa: PLC0415 - see above
+    from millstream.cli.app import app
 
     app(prog_name="millstream")
 

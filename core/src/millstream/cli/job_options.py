@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from millstream.api.environment import CommandLine
-from millstream.cli.script import ScriptPath
+from millstream.cli.script import script_path
 from millstream.config import SPECS, Settings, find_settings_file
+from millstream.errors import MillstreamError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +28,7 @@ _NAMED = {
     "rewind": "job.rewind",
     "checkpoint_dir": "checkpoint.storage",
     "log_level": "logging.level",
+    "guarantee": "job.guarantee",
 }
 """Options that are settings under a shorter name."""
 
@@ -34,7 +36,7 @@ _NAMED = {
 def script_arguments(command: C) -> C:
     """SCRIPT and what it is given itself."""
     rest = click.argument("script_args", nargs=-1, type=click.UNPROCESSED, metavar="[-- SCRIPT ARGUMENTS...]")
-    return click.argument("script", type=ScriptPath(), metavar="SCRIPT")(rest(command))
+    return click.argument("script", callback=script_path, metavar="SCRIPT")(rest(command))
 
 
 def setting_options(command: C) -> C:
@@ -69,17 +71,27 @@ def settings_given(pairs: tuple[str, ...], **named: Any) -> dict[str, str]:
 
 @contextmanager
 def command_line_settings(given: Mapping[str, str]) -> Iterator[Resolved]:
-    """Gives them to every environment that is made inside. They are checked first, with the environment's and the file's.
+    """Gives them to every environment that is made inside, and checks them first.
 
     Raises:
-        UnknownSetting, SettingInvalid, SettingsConflict, SettingsFileInvalid: what was given makes no sense.
+        click.UsageError: they make no sense.
+        UnknownSetting, SettingInvalid, SettingsConflict, SettingsFileInvalid: those of the environment or the file make none.
     """
-    resolved = Settings.resolve(cli=given, environ=os.environ, toml_path=find_settings_file(Path.cwd()))
+    resolved = resolve(given)
     CommandLine.settings = given
     try:
         yield resolved
     finally:
         CommandLine.settings = {}
+
+
+def resolve(given: Mapping[str, str]) -> Resolved:
+    """All settings, as far as no program says otherwise. Raises as `command_line_settings`."""
+    try:
+        Settings.resolve(cli=given)
+    except MillstreamError as error:
+        raise click.UsageError(str(error)) from None
+    return Settings.resolve(cli=given, environ=os.environ, toml_path=find_settings_file(Path.cwd()))
 
 
 def overruled(given: Mapping[str, str], settings: Settings) -> list[str]:

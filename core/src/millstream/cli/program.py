@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from millstream.api import environment as environments
 from millstream.api.environment import CommandLine, StreamExecutionEnvironment
 from millstream.cli.report import script_errors_reported
 from millstream.cli.script import run_script
-from millstream.errors import NoProgram
+from millstream.errors import MillstreamError, NoProgram
 from millstream.graph.stream_graph import StreamGraph
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Sequence
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Program:
-    """What a script was about to run.
+    """What a script is about to run.
 
     Attributes:
         environment: holds the program and its settings.
@@ -30,43 +31,48 @@ class Program:
     job_name: str | None
 
 
-class _Launch(BaseException):
+class _Seen(BaseException):
     """Ends the script in the place of its first job, as SystemExit would. No `except Exception` of the script stops it."""
 
-    def __init__(self, program: Program) -> None:
-        super().__init__()
-        self.program = program
+
+class _Look(Generic[T]):
+    """Looks at the program while its script is still there: classes are named after the script that is running."""
+
+    def __init__(self, at: Callable[[Program], T]) -> None:
+        self._at = at
+        self.answers: list[T] = []
+        self.error: MillstreamError | None = None
+
+    def __call__(self, environment: StreamExecutionEnvironment, job_name: str | None) -> None:
+        try:
+            self.answers.append(self._at(Program(environment, job_name)))
+        except MillstreamError as error:
+            self.error = error
+        environment.graph = StreamGraph()  # it was looked at: nobody forgot it
+        raise _Seen
 
 
-def _stop_at_launch(environment: StreamExecutionEnvironment, job_name: str | None) -> None:
-    raise _Launch(Program(environment, job_name))
-
-
-@contextmanager
-def first_program(script: str, arguments: Sequence[str], *, with_traceback: bool) -> Iterator[Program]:
-    """Runs a script up to its first `execute`, `execute_async` or `execute_and_collect`. What would follow is not known: it may depend
-    on results of that job.
+def look_at_program(script: str, arguments: Sequence[str], at: Callable[[Program], T]) -> T:
+    """Runs a script up to its first `execute`, `execute_async` or `execute_and_collect`, and gives what `at` makes of that program. What
+    would follow is not known: it may depend on the job's results.
 
     Raises:
-        NoProgram: it ends without any.
-        SystemExit: it ends itself, or fails; what there is to say is said.
+        NoProgram: the script ends without any.
+        MillstreamError: what `at` raises.
+        SystemExit: the script ends itself, or fails; what there is to say is said.
     """
-    program: Program | None = None
-    CommandLine.intercept = _stop_at_launch
+    look = _Look(at)
+    CommandLine.intercept = look
     try:
-        with script_errors_reported(script, with_traceback=with_traceback):
+        with script_errors_reported(script):
             run_script(script, arguments)
-    except _Launch as launch:
-        program = launch.program
+    except _Seen:
+        if look.error is not None:
+            raise look.error from None
+        return look.answers[0]
     finally:
         CommandLine.intercept = None
-    if program is None:
-        raise NoProgram(script=script, built=_forgotten())
-    try:
-        with script_errors_reported(script, with_traceback=with_traceback):
-            yield program
-    finally:
-        program.environment.graph = StreamGraph()  # it was looked at: nobody forgot it
+    raise NoProgram(script=script, built=_forgotten())
 
 
 def _forgotten() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
 from contextlib import contextmanager
@@ -9,21 +10,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from millstream.errors import MillstreamError, UserFunctionFailed
+from millstream.errors import JobFailedError, MillstreamError, UserFunctionFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
 
-def report(error: MillstreamError, script: str | None = None, *, with_traceback: bool = False) -> None:
-    """Writes the error's sentence to stderr.
+def report(error: MillstreamError, script: str | None = None) -> None:
+    """Writes the error's sentence to stderr; with debug logging every frame first.
 
     Args:
         script: the job's script; the line of it that led to the error is named.
-        with_traceback: every frame first.
     """
-    if with_traceback:
+    if _debugging():
         _write("".join(traceback.format_exception(error)))
     function_failed = next((cause for cause in _causes(error) if isinstance(cause, UserFunctionFailed)), None)
     if function_failed is not None:
@@ -31,17 +31,17 @@ def report(error: MillstreamError, script: str | None = None, *, with_traceback:
             _write(f"Traceback (most recent call last):\n{function_failed.traceback}")
         _write(f"{error}\n")
         return
-    line = _line_of(error, script) if script else ""
+    # Why a job failed has nothing to do with the line that started it.
+    line = _line_of(error, script) if script and not isinstance(error, JobFailedError) else ""
     _write(f"Error: {error}\n{line}")
 
 
 @contextmanager
-def script_errors_reported(script: str, *, with_traceback: bool) -> Iterator[None]:
+def script_errors_reported(script: str) -> Iterator[None]:
     """Turns what ends a script into output and an exit code. A SystemExit of the script passes.
 
     Args:
         script: path of the script, as its frames name it.
-        with_traceback: also show the engine's frames.
     """
     try:
         yield
@@ -51,13 +51,17 @@ def script_errors_reported(script: str, *, with_traceback: bool) -> Iterator[Non
         raise SystemExit(130) from None
     except MillstreamError as error:
         _ended_by(error)
-        report(error, script, with_traceback=with_traceback)
+        report(error, script)
         raise SystemExit(1) from None
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the user's program: whatever it raises is shown as Python would show it
         _ended_by(error)
-        own = None if with_traceback else _from_script(error.__traceback__, script)
-        _write("".join(traceback.format_exception(type(error), error, own or (error.__traceback__ if with_traceback else None))))
+        frames = error.__traceback__ if _debugging() else _from_script(error.__traceback__, script)
+        _write("".join(traceback.format_exception(type(error), error, frames)))
         raise SystemExit(1) from None
+
+
+def _debugging() -> bool:
+    return logging.getLogger().isEnabledFor(logging.DEBUG)
 
 
 def _ended_by(error: BaseException) -> None:

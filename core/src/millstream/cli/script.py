@@ -7,7 +7,7 @@ import sys
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
-class ScriptPath(click.ParamType):
-    """The path of a script, made absolute."""
+def script_path(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """The absolute path of an argument that names a script.
 
-    name = "script"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        path = Path(value)
-        if path.is_dir():
-            self.fail(f"{value} is a folder. Give the Python file that builds the job.", param, ctx)
-        if not path.is_file():
-            near = get_close_matches(path.name, _scripts_beside(path), n=1)
-            hint = f" Did you mean {str(path.with_name(near[0]))!r}?" if near else ""
-            self.fail(f"there is no file {value} (looked in {path.absolute().parent}).{hint}", param, ctx)
-        try:
-            path.open("rb").close()
-        except OSError as error:
-            self.fail(f"{value} cannot be read: {error.strerror}.", param, ctx)
-        return str(path.absolute())
+    Raises:
+        click.BadParameter: there is no such file, or it cannot be read.
+    """
+    path = Path(value)
+    if path.is_dir():
+        raise click.BadParameter(f"{value} is a folder. Give the Python file that builds the job.", ctx, param)
+    if not path.is_file():
+        near = get_close_matches(path.name, _scripts_beside(path), n=1)
+        hint = f" Did you mean {str(path.with_name(near[0]))!r}?" if near else ""
+        raise click.BadParameter(f"there is no file {value} (looked in {path.absolute().parent}).{hint}", ctx, param)
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise click.BadParameter(f"{value} cannot be read: {error.strerror}.", ctx, param) from None
+    return str(path.absolute())
 
 
 def _scripts_beside(path: Path) -> list[str]:

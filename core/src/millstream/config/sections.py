@@ -114,9 +114,6 @@ class ExecutionConfig(Section):
     section: ClassVar[str] = "execution"
 
     batch_size: Annotated[int, Whole(1, 1_000_000), "Most records of a batch"] = 1_000
-    buffer_timeout: Annotated[timedelta, Duration(), "Longest time a record waits for its batch to fill; 0 sends what is there at once"] = (
-        timedelta(milliseconds=100)
-    )
     watermark_interval: Annotated[timedelta, Duration(_MILLISECOND), "Time between watermarks while a source is quiet"] = timedelta(
         milliseconds=200
     )
@@ -182,6 +179,7 @@ class MetricsConfig(Section):
 
     section: ClassVar[str] = "metrics"
 
+    report_interval: Annotated[timedelta, Duration(_MILLISECOND), "Time between two reports"] = timedelta(seconds=10)
     reporters: Annotated[tuple[str, ...], Names(), "Names of metrics reporters (`millstream plugins` lists them)"] = ()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from millstream.plugins.entries import ClusterBackendEntry, FormatEntry, SinkEntry, SourceEntry
+from millstream.plugins.entries import ClusterBackendEntry, FormatEntry, MetricsReporterEntry, SinkEntry, SourceEntry
 from millstream.plugins.specs import hookimpl
 
 if TYPE_CHECKING:
@@ -60,6 +60,15 @@ def millstream_cluster_backends() -> Iterator[ClusterBackendEntry]:
         name="embedded",
         factory="millstream.runtime.embedded:EmbeddedClusterBackend",
         description="This machine: inside the caller's process, or in processes of its own",
+    )
+
+
+@hookimpl
+def millstream_metrics_reporters() -> Iterator[MetricsReporterEntry]:
+    yield MetricsReporterEntry(
+        name="log",
+        factory="millstream.runtime.reporting:LogReporter",
+        description="Writes every metric to the log",
     )
 
 

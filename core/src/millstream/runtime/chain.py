@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from millstream.contracts.context import Accumulator
 from millstream.records import MAX_TIMESTAMP
 from millstream.runtime.operators.base import Operator, Output, fan_out_batches, fan_out_events
 from millstream.runtime.operators.sink import SinkOperator
@@ -112,9 +113,12 @@ class OperatorChain:
 
     def accumulators(self) -> dict[str, Any]:
         """Totals of this subtask."""
-        totals: dict[str, Any] = {}
+        totals: dict[str, Accumulator[Any]] = {}
         for context in self.contexts:
-            totals.update(context.accumulators)
+            for name, accumulator in context.accumulators.items():
+                total = totals.get(name)
+                combined = accumulator if total is None else Accumulator(total.combine(total.value, accumulator.value), total.combine)
+                totals[name] = combined
         return totals
 
 

@@ -32,7 +32,7 @@ from millstream.runtime.source_coordinator import SourceCoordinator
 from millstream.runtime.task import Ports, TaskDeployment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from millstream.config import Settings
     from millstream.contracts.cluster_backend import ClusterBackend
@@ -171,6 +171,15 @@ class JobManager:
         self._mail.append(action)
         self._wake()
 
+    def repeat(self, every_s: float, action: Callable[[], None]) -> None:
+        """Calls `action` on the JobManager's thread at an interval, as long as the job is not over."""
+
+        def again() -> None:
+            action()
+            self._later(every_s, again)
+
+        self._later(every_s, again)
+
     def wake_at(self, monotonic_s: float) -> None:
         """Makes the driver look again at that time, although nothing may be due."""
         heapq.heappush(self._timers, (monotonic_s, next(self._timer_numbers), lambda: None))
@@ -214,11 +223,11 @@ class JobManager:
     def _deploy(self, restored: Manifest | None, where: str) -> None:
         number = self._next_attempt
         self._next_attempt += 1
+        self.status = JobStatus.RUNNING  # from here on a failure is one of the attempt
         try:
             self._completed.record_run(RunRecord(self.run_id, "running", number))
             self._attempt = attempt = _Attempt(ExecutionGraph(self.job, number), restored=restored)
             plan = RestorePlan(restored, self.job, where) if restored else None
-            self.status = JobStatus.RUNNING
             for vertex, operator in self.job.operators():
                 if operator.source is not None:
                     state = restored.enumerators.get(operator.uid) if restored else None
@@ -413,6 +422,10 @@ class JobManager:
         except MillstreamError as error:
             self._fail_for_good(error)
             return
+        except OSError as error:
+            self.status = JobStatus.RUNNING  # one more attempt, which has failed at once: the strategy decides
+            self._fail_now(error)
+            return
         if restored is not None:
             self._deploy(restored, self._completed.store.location(restored.checkpoint_id))
         else:
@@ -468,13 +481,18 @@ class JobManager:
 
     def last_checkpoint(self) -> str | None:
         """Where the newest checkpoint that was kept is."""
-        published = self._completed.store.published()
+        try:
+            published: Sequence[int] = self._completed.store.published()
+        except OSError as error:
+            # Asked for in messages about failures, which must not be lost because the storage has failed, too.
+            log.warning("the checkpoints of job %s cannot be listed: %s", self.job.job_name, error)
+            published = [self.last_checkpoint_id] if self.last_checkpoint_id is not None else []
         return self._completed.store.location(published[-1]) if published else None
 
 
 def clean_up_run(completed: CompletedCheckpoints, record: RunRecord, *, keep: bool) -> None:
     """Removes what a run that has ended left behind, and notes that this is done."""
-    if not keep:
-        for checkpoint_id in completed.store.published():
-            completed.store.delete(checkpoint_id)
+    finished = [] if keep else completed.store.published()
+    for checkpoint_id in [*finished, *completed.store.unpublished()]:
+        completed.store.delete(checkpoint_id)
     completed.record_run(RunRecord(record.run_id, "finished", record.attempt))

@@ -17,6 +17,7 @@ from millstream.runtime.embedded import EmbeddedClusterBackend
 from millstream.runtime.job_manager import JobManager, JobStart
 from millstream.runtime.job_status import JobExecutionResult, JobStatus
 from millstream.runtime.metrics import MetricRegistry
+from millstream.runtime.reporting import Reporting
 from millstream.runtime.resume import AlreadyEnded, Resumption
 from millstream.runtime.task import Ports
 from millstream.runtime.task_manager import TaskManager
@@ -64,6 +65,8 @@ class LocalJob:
     task_manager: TaskManager | None = None
     job_manager: JobManager | None = None
     ended_run: str = ""
+    reporting: Reporting | None = None
+    report_every_s: float = 10.0
     started_s: float = 0.0
     ended_s: float | None = None
 
@@ -72,6 +75,8 @@ class LocalJob:
         self.started_s = self.ports.clock.monotonic_s()
         if self.job_manager is not None:
             self.job_manager.start()
+            if self.reporting:
+                self.job_manager.repeat(self.report_every_s, self.reporting.report)
 
     def is_over(self) -> bool:
         """Whether the job has ended."""
@@ -89,6 +94,8 @@ class LocalJob:
         if self.ended_s is None:
             self.ended_s = self.ports.clock.monotonic_s()
             self.ports.executor.close()
+            if self.reporting:
+                self.reporting.close()
 
     def result(self) -> JobExecutionResult:
         """What the job came to."""
@@ -142,6 +149,8 @@ class Launcher:
             local.ended_run = start.run_id
             return local
         completed.acquire_leadership()
+        local.reporting = Reporting(registry, [self._plugins.find("metrics_reporter", name).load()() for name in self._settings.metrics.reporters])
+        local.report_every_s = self._settings.metrics.report_interval.total_seconds()
         task_manager = TaskManager(ports, registry, store, self._restored_store, wakeup.set)
         local.task_manager = driver.task_manager = task_manager
         local.job_manager = driver.job_manager = JobManager(

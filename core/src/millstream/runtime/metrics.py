@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from millstream.contracts.metrics import Counter, Gauge, Histogram, Meter
+from millstream.contracts.metrics_reporter import Metric
 from millstream.errors import InvalidName
 
 if TYPE_CHECKING:
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
 
     from millstream.ports import Clock
 
-Metric: TypeAlias = Counter | Gauge | Histogram | Meter
 M = TypeVar("M", Counter, Gauge, Histogram, Meter)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from millstream.contracts.key_groups import KeyGroups, subtask_of_group
-from millstream.errors import InvalidArgument
+from millstream.errors import InvalidArgument, MillstreamError
 from millstream.records import RecordBatch
 
 if TYPE_CHECKING:
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
     from millstream.graph.job_graph import JobEdge
     from millstream.ports import Random
+
+
+Failure: TypeAlias = "Callable[[object, BaseException, object], MillstreamError]"
+"""Makes an error of a user function, what it raised, and the record."""
 
 
 class Partitioner(Protocol):
@@ -61,25 +65,39 @@ class RoundRobin:
 
 
 class ByFunction:
-    """Each record to the channel that a function of it names: hash, shuffle and custom."""
+    """Each record to the channel that a function of it names: hash, shuffle and custom.
 
-    def __init__(self, channels: int, choose: Callable[[Any], int]) -> None:
+    Args:
+        choose: gives the channel of a record.
+        function: the user's part of `choose`, to be named in errors.
+        failure: makes the error for what the user's part raised.
+    """
+
+    def __init__(self, channels: int, choose: Callable[[Any], int], function: object, failure: Failure) -> None:
         self._channels = channels
         self._choose = choose
+        self._function = function
+        self._failure = failure
 
     def split(self, batch: RecordBatch[Any]) -> Iterable[tuple[int, RecordBatch[Any]]]:
         choose = self._choose
         values: list[list[Any]] = [[] for _ in range(self._channels)]
-        if batch.timestamps is None:
-            for value in batch.values:
-                values[choose(value)].append(value)
-            return [(number, RecordBatch(part)) for number, part in enumerate(values) if part]
-        times: list[list[int]] = [[] for _ in range(self._channels)]
-        for value, timestamp in zip(batch.values, batch.timestamps, strict=True):
-            number = choose(value)
-            values[number].append(value)
-            times[number].append(timestamp)
-        return [(number, RecordBatch(part, times[number])) for number, part in enumerate(values) if part]
+        times: list[list[int]] | None = None if batch.timestamps is None else [[] for _ in range(self._channels)]
+        value = None
+        try:
+            if times is None or batch.timestamps is None:
+                for value in batch.values:
+                    values[choose(value)].append(value)
+            else:
+                for value, timestamp in zip(batch.values, batch.timestamps, strict=True):
+                    number = choose(value)
+                    values[number].append(value)
+                    times[number].append(timestamp)
+        except MillstreamError:
+            raise
+        except Exception as error:
+            raise self._failure(self._function, error, value) from error
+        return [(number, RecordBatch(part, times[number] if times is not None else None)) for number, part in enumerate(values) if part]
 
 
 def copy_batch(batch: RecordBatch[Any]) -> RecordBatch[Any]:
@@ -97,8 +115,11 @@ def receivers_of(edge: JobEdge, subtask: int, senders: int, receivers: int) -> r
     return range(receivers)
 
 
-def make_partitioner(edge: JobEdge, receivers: int, random: Random) -> Partitioner:
-    """The partitioner of one sending subtask that has channels to so many receivers; channel numbers count these."""
+def make_partitioner(edge: JobEdge, receivers: int, random: Random, failure: Failure) -> Partitioner:
+    """The partitioner of one sending subtask that has channels to so many receivers; channel numbers count these.
+
+    `failure` makes the error for a selector that raises: of the function, what it raised, and the records at hand.
+    """
     kind, selector = edge.partitioning.kind, edge.partitioning.selector
     if kind in ("forward", "global"):
         return OneChannel(0)
@@ -107,13 +128,13 @@ def make_partitioner(edge: JobEdge, receivers: int, random: Random) -> Partition
     if kind in ("rebalance", "rescale"):
         return RoundRobin(receivers)
     if kind == "shuffle":
-        return ByFunction(receivers, lambda _: random.below(receivers))
+        return ByFunction(receivers, lambda _: random.below(receivers), None, failure)
     assert selector is not None  # noqa: S101 - hash and custom always carry one
     if kind == "custom":
-        return ByFunction(receivers, _checked(selector, edge.partitioning.key, receivers))
+        return ByFunction(receivers, _checked(selector, edge.partitioning.key, receivers), selector, failure)
     group_of = KeyGroups(edge.target_max_parallelism)
     target = [subtask_of_group(group, receivers, edge.target_max_parallelism) for group in range(edge.target_max_parallelism)]
-    return ByFunction(receivers, lambda value: target[group_of(selector(value))])
+    return ByFunction(receivers, lambda value: target[group_of(selector(value))], selector, failure)
 
 
 def rescale_range(subtask: int, senders: int, receivers: int) -> range:

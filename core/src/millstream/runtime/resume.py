@@ -61,6 +61,7 @@ class Resumption:
         run = self._completed.run()
         wish = self._config.resume
         if wish == "auto" and run is not None and run.status == "ended":
+            self._completed.record_run(run)  # once more: who noted it may have died before the note was durable
             clean_up_run(self._completed, run, keep=self._keep_on_finish)
             return AlreadyEnded(run.run_id)
         if wish == "never":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from millstream.errors import UserFunctionFailed
 from millstream.runtime.edge import EdgeWriter
 from millstream.runtime.partition import make_partitioner, receivers_of
 from millstream.runtime.task import Ports, Task, TaskDeployment
@@ -67,8 +68,16 @@ class TaskManager:
     def _edge(self, deployment: TaskDeployment, edge: JobEdge, exchange: Exchange) -> EdgeWriter:
         receivers = receivers_of(edge, deployment.subtask, deployment.vertex.parallelism, deployment.parallelisms[edge.target])
         random = self._ports.random.fork(f"edge/{edge.edge_id}/{deployment.subtask}/{deployment.attempt}")
+        last = deployment.vertex.chain[-1]
+
+        def failure(function: object, error: BaseException, value: object) -> UserFunctionFailed:
+            return UserFunctionFailed.of(
+                error, function=function, job=deployment.job_name, operator=last.name, uid=last.uid, subtask=deployment.subtask, value=value
+            )
+
         return EdgeWriter(
-            make_partitioner(edge, len(receivers), random), [exchange.writer(edge.edge_id, deployment.subtask, receiver) for receiver in receivers]
+            make_partitioner(edge, len(receivers), random, failure),
+            [exchange.writer(edge.edge_id, deployment.subtask, receiver) for receiver in receivers],
         )
 
     def cancel_all(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Final
 
+from millstream.ports import SeededRandom
 from millstream.ports.crash import CRASH_POINTS, CrashPointReached
 
 if TYPE_CHECKING:
@@ -41,6 +42,21 @@ class Faults:
     doubled: float = 0.0
     lost_requests: float = 0.0
     storage_errors: int = 0
+
+    @staticmethod
+    def mixed(seed: int) -> Faults:
+        """Some of everything; of each kind some seeds have none."""
+        random = SeededRandom(f"{seed}/mixed")
+        return Faults(
+            crashes=random.below(4),
+            power_loss=random.below(3) / 2,
+            failures=random.below(3),
+            lost=random.below(3) * 0.2,
+            late=random.below(3) * 0.2,
+            doubled=random.below(3) * 0.2,
+            lost_requests=random.below(3) * 0.03,
+            storage_errors=random.below(4),
+        )
 
     def __repr__(self) -> str:
         given = [(field.name, getattr(self, field.name)) for field in fields(self) if getattr(self, field.name) != field.default]
@@ -92,7 +108,7 @@ class FaultPlan:
         if crashed < len(faults.crash_at):
             self._crash = _named(faults.crash_at[crashed])
         elif crashed - len(faults.crash_at) < faults.crashes:
-            kind = random.below(3)
+            kind = random.below(4)
             if kind == 0:
                 self._crash_step = _early_or_late(random, 12)
             elif kind == 1:
@@ -118,7 +134,7 @@ class FaultPlan:
             CrashPointReached: it dies first.
         """
         if number == self._crash_step:
-            raise CrashPointReached(f"step {number}")
+            raise CrashPointReached(f"step, number {number}")
 
     def pass_point(self, point: str) -> None:
         """A crash point is passed.
@@ -138,7 +154,7 @@ class FaultPlan:
     def before_call(self, number: int, operation: str) -> BaseException | None:
         """The life is about to make its n-th call of the storage. What it is to raise, if anything."""
         if number == self._crash_call:
-            return CrashPointReached(f"{'after' if self._after_effect else 'before'} storage call {number}, {operation}")
+            return CrashPointReached(f"storage, {'after' if self._after_effect else 'before'} call {number}, {operation}")
         if self._injected["storage error"] < self._faults.storage_errors and self._random.below(48) == 0:
             self._injected["storage error"] += 1
             return OSError(*_ERRORS[self._random.below(len(_ERRORS))])

@@ -37,12 +37,16 @@ class CrashCase:
         shape: of the job: `chained` is one task from source to sink, `keyed` has two, with a shuffle, state and timers between them.
         parallelism: of each attempt; the last holds for all that follow.
         messages: what happens to messages between coordinator and tasks; see `millstream_testkit.messages`.
+        records: how many numbers go through the job.
+        checkpoint_timeout_ms: after which a checkpoint has failed.
     """
 
     crashes: tuple[Crash, ...] = ()
     shape: Shape = "keyed"
     parallelism: tuple[int, ...] = (2,)
     messages: str = ""
+    records: int = 60
+    checkpoint_timeout_ms: int = 10_000
 
     def __str__(self) -> str:
         text = " then ".join(map(str, self.crashes)) or "undisturbed"

@@ -83,7 +83,9 @@ def build(options: argparse.Namespace) -> StreamExecutionEnvironment:
     env.checkpoint_config.set_tolerable_checkpoint_failures(3)
     env.checkpoint_config.set_checkpoint_storage(options.checkpoints)
     env.set_restart_strategy(RestartStrategies.no_restart())
-    env.configure("job.resume", "auto")
+    env.checkpoint_config.set_retained_checkpoints(options.retained)
+    env.configure("job.resume", options.resume)
+    env.configure("job.rewind", options.rewind)
 
     source = EpochSource(options.records, options.per_epoch, options.splits, options.journal)
     numbers = env.from_source(source, watermark_strategy=WatermarkStrategy.for_monotonous_timestamps(), uid="numbers")
@@ -126,6 +128,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--splits", type=int, default=2)
     parser.add_argument("--keys", type=int, default=4)
     parser.add_argument("--checkpoint-timeout-ms", type=int, default=10_000)
+    parser.add_argument("--resume", default="auto")
+    parser.add_argument("--rewind", action="store_true")
+    parser.add_argument("--retained", type=int, default=1)
     return parser.parse_args()
 
 

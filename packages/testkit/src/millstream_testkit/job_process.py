@@ -1,119 +1,84 @@
-"""The killed job's process, seen from the supervisor."""
+"""One attempt of a job: a process, seen from its supervisor."""
 
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-
-from millstream_testkit.epoch_source import EpochSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from millstream_testkit.case import Shape
+    from millstream_testkit.job_folder import JobFolder
 
 POLL_S: Final = 0.02
-"""Time between two looks at the target while the job runs."""
+"""Time between two looks at the process and its target."""
 
 
 @dataclass(frozen=True)
-class JobFolder:
-    """Where one job and everything of it lives.
+class AttemptOptions:
+    """How a process is started.
 
     Attributes:
-        root: exists and was empty when the job first started.
-        factory: of the sink.
+        crash: what MILLSTREAM_CRASH arms.
+        messages: faults of messages.
+        parallelism: of the job.
+        checkpoint_timeout_ms: after which a checkpoint has failed.
+        resume: setting `job.resume`.
+        rewind: setting `job.rewind`.
+        retained: setting `checkpoint.retained`.
+        count_to: file for the number of passes of each crash point.
     """
 
-    root: Path
-    factory: str
-    shape: Shape = "keyed"
-    records: int = 60
-    per_epoch: int = 5
-    splits: int = 2
-    keys: int = 4
+    crash: str = ""
+    messages: str = ""
+    parallelism: int = 2
+    checkpoint_timeout_ms: int = 10_000
+    resume: str = "auto"
+    rewind: bool = False
+    retained: int = 1
+    count_to: Path | None = None
 
-    @property
-    def target(self) -> Path:
-        """What the sink writes to."""
-        return self.root / "target"
+    def arguments(self) -> list[str]:
+        """For the command line of the job."""
+        return [
+            f"--parallelism={self.parallelism}",
+            f"--checkpoint-timeout-ms={self.checkpoint_timeout_ms}",
+            f"--resume={self.resume}",
+            f"--retained={self.retained}",
+            *(["--rewind"] if self.rewind else []),
+        ]
 
-    @property
-    def checkpoints(self) -> Path:
-        """The checkpoint storage."""
-        return self.root / "checkpoints"
-
-    @property
-    def journal(self) -> Path:
-        """Positions that checkpoints captured, written by the source."""
-        return self.root / "journal"
-
-    @property
-    def log(self) -> Path:
-        """Output and errors of all attempts."""
-        return self.root / "log"
-
-    def source(self) -> EpochSource:
-        """The job's source, for what it says about positions."""
-        return EpochSource(self.records, self.per_epoch, self.splits)
-
-    def command(self, parallelism: int, checkpoint_timeout_ms: int) -> list[str]:
-        """Starts the job, or goes on with it."""
-        options = {
-            "sink": self.factory,
-            "target": self.target,
-            "checkpoints": self.checkpoints,
-            "journal": self.journal,
-            "shape": self.shape,
-            "parallelism": parallelism,
-            "records": self.records,
-            "per-epoch": self.per_epoch,
-            "splits": self.splits,
-            "keys": self.keys,
-            "checkpoint-timeout-ms": checkpoint_timeout_ms,
+    def environment(self) -> dict[str, str]:
+        """Of the job; nothing of the engine's settings is inherited."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("MILLSTREAM_")}
+        own = {
+            "MILLSTREAM_CRASH": self.crash,
+            "MILLSTREAM_TESTKIT_MESSAGES": self.messages,
+            "MILLSTREAM_TESTKIT_COUNT": str(self.count_to or ""),
         }
-        return [sys.executable, "-m", "millstream_testkit.crash_job", *(f"--{name}={value}" for name, value in options.items())]
-
-    def last_words(self, lines: int = 25) -> str:
-        """The end of the log."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
+        return {**inherited, **{name: value for name, value in own.items() if value}}
 
 
 class JobProcess:
-    """One attempt.
+    """A running attempt.
 
     Args:
         folder: of the job.
-        parallelism: of this attempt.
-        crash: value of MILLSTREAM_CRASH.
-        messages: value of MILLSTREAM_TESTKIT_MESSAGES.
-        count_to: value of MILLSTREAM_TESTKIT_COUNT.
+        options: of this attempt.
     """
 
-    def __init__(
-        self,
-        folder: JobFolder,
-        parallelism: int = 2,
-        crash: str = "",
-        messages: str = "",
-        count_to: str = "",
-        checkpoint_timeout_ms: int = 10_000,
-    ) -> None:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("MILLSTREAM_")}
-        wanted = {"MILLSTREAM_CRASH": crash, "MILLSTREAM_TESTKIT_MESSAGES": messages, "MILLSTREAM_TESTKIT_COUNT": count_to}
-        environment.update({name: value for name, value in wanted.items() if value})
+    def __init__(self, folder: JobFolder, options: AttemptOptions) -> None:
         with folder.log.open("ab") as log:
-            log.write(f"--- attempt: {wanted}\n".encode())
+            log.write(f"--- {options}\n".encode())
             log.flush()
             self._process = subprocess.Popen(
-                folder.command(parallelism, checkpoint_timeout_ms),
-                env=environment,
+                [*folder.command(), *options.arguments()],
+                env=options.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -136,9 +101,9 @@ class JobProcess:
         limit_s = time.monotonic() + timeout_s
         while time.monotonic() < limit_s:
             number, status = os.waitpid(self._process.pid, os.WNOHANG | os.WUNTRACED)
+            if number and os.WIFSTOPPED(status):
+                return True
             if number:
-                if os.WIFSTOPPED(status):
-                    return True
                 self._process.returncode = os.waitstatus_to_exitcode(status)
                 return False
             time.sleep(POLL_S)

@@ -10,6 +10,7 @@ Names that start with `.` are temporary, except `.highest-<id>`, which remembers
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import re
@@ -117,7 +118,12 @@ class FilesystemCheckpointStore(CheckpointStore):
         return max(self._ids(), default=0)
 
     def read_manifest(self, checkpoint_id: int) -> bytes:
-        return self._read(f"{self.location(checkpoint_id)}/{_MANIFEST}")
+        folder = self.location(checkpoint_id)
+        data = self._read(f"{folder}/{_MANIFEST}")
+        # Who published it may have died before its name was durable. Whoever goes on from here must not lose it again.
+        self._storage.sync_folder(folder)
+        self._storage.sync_folder(self._job_folder)
+        return data
 
     def read_file(self, checkpoint_id: int, name: str) -> bytes:
         return self._read(f"{self.location(checkpoint_id)}/{_checked(name)}")
@@ -226,11 +232,22 @@ class FilesystemCheckpointStore(CheckpointStore):
             return
         self._storage.make_folder(f"{self._job_folder}/shared")
         self._storage.make_folder(f"{self._job_folder}/taskowned")
-        folder = self._job_folder
-        while len(folder) >= len(self._root):
-            self._storage.sync_folder(folder)
-            folder = folder.rpartition("/")[0]
+        self._sync_names()
         self._ready = True
+
+    def _sync_names(self) -> None:
+        """Makes the names of the job's folder and of all above it durable: who made them, and whether they synced them, nobody knows."""
+        folder = self._job_folder
+        while folder:
+            try:
+                self._storage.sync_folder(folder)
+            except OSError as error:
+                # Above the root are folders that we may not open, and kinds of folder that cannot be synced: then they are not ours.
+                if len(folder) >= len(self._root) or error.errno not in (errno.EACCES, errno.EPERM, errno.EINVAL):
+                    raise
+            folder = folder.rpartition("/")[0]
+        with suppress(PermissionError):
+            self._storage.sync_folder("/")
 
 
 def _job_folders(storage: Storage, root: str, inside: str) -> Iterator[str]:

@@ -110,7 +110,14 @@ class FunctionOperator(Operator):
         runtime_context = FunctionContext(self.context, self._lists, self.keyed)
         for function in self._functions:
             self._opened.append(function)
-            function.open(runtime_context)
+            try:
+                function.open(runtime_context)
+            except MillstreamError:
+                raise
+            except Exception as error:
+                failure = self._failure(function.open, error, None)
+                failure.record = ""
+                raise failure from error
 
     def snapshot(self, checkpoint_id: int) -> OperatorSnapshot:
         return OperatorSnapshot(lists=self._lists.snapshot(), descriptions=self._lists.descriptions())

@@ -58,7 +58,7 @@ class KeyedOperator(FunctionOperator):
 
     def setup(self, context: OperatorContext, output: Output) -> None:
         super().setup(context, output)
-        self._key_group_of = KeyGroups(context.max_parallelism)
+        self._key_group_of = KeyGroups(context.max_parallelism, operator=context.name)
         self._tables = context.open_tables(self._swapped)
         self.keyed = KeyedStateStore(self._tables, self.key_context, context.name, serializer_of(self._keyed_by.key_type), serializer_of)
         for chunks, descriptions in context.restored.keyed:
@@ -80,6 +80,15 @@ class KeyedOperator(FunctionOperator):
     def _new_key(self, key: Any) -> None:
         """Refuses a key that cannot be one, the first time it is seen."""
         self._key_group_of(key)
+
+    def _refuse_key_of(self, value: Any, error: Exception) -> None:
+        """An unhashable key fails as a TypeError of the table that it is looked up in: says what is wrong with it instead."""
+        if isinstance(error, TypeError):
+            try:
+                key = self._key(value)
+            except Exception:  # noqa: BLE001 - then it was the selector that raised
+                return
+            self._new_key(key)
 
     def table_descriptions(self) -> dict[str, StateDescription]:
         """What the tables are written as, for the manifest."""
@@ -124,6 +133,7 @@ class RollingOperator(KeyedOperator):
             except Exception as error:  # noqa: BLE001 - whatever a user function raises goes to the policy
                 index = len(results) + len(failed)
                 failed.append(index)
+                self._refuse_key_of(values[index], error)
                 self._failed(self._function, error, values[index])
             else:
                 break

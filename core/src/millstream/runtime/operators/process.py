@@ -206,6 +206,7 @@ class KeyedProcessOperator(KeyedOperator):
         except MillstreamError:
             raise
         except Exception as error:
+            self._refuse_key_of(value, error)
             raise self._failure(process, error, value) from error
         self._emit(list(out), None)
 
@@ -229,6 +230,7 @@ class KeyedProcessOperator(KeyedOperator):
         except MillstreamError:
             raise
         except Exception as error:
+            self._refuse_key_of(value, error)
             raise self._failure(process, error, value) from error
         self._emit(list(out), times)
 

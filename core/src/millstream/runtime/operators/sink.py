@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,13 +11,13 @@ from millstream.checkpoint.write_ahead import WriteAheadLog
 from millstream.contracts.sink import AnySink, Sink, SinkContext
 from millstream.contracts.two_phase_commit import TwoPhaseCommitSink
 from millstream.contracts.write_ahead import WriteAheadSink
-from millstream.errors import SinkContractChanged
+from millstream.errors import MillstreamError, SinkContractChanged, SinkFailed
 from millstream.ports import crash_point
 from millstream.runtime.operators.base import Operator, OperatorSnapshot
 from millstream.state.serializers import serializer_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from millstream.contracts.sink import SinkWriter
     from millstream.contracts.two_phase_commit import TwoPhaseCommitWriter
@@ -66,6 +67,18 @@ class SinkOperator(Operator):
                 raise SinkContractChanged(sink_uid=self.context.uid, stored=name, now=self.LANES or "plain")
         return lanes.get(self.LANES, [])
 
+    @contextmanager
+    def _blamed(self) -> Iterator[None]:
+        """Says of an error that it is the sink's: the operators in front, whose calls end here, would take it for a function's own."""
+        try:
+            yield
+        except MillstreamError:
+            raise
+        except Exception as error:
+            raise SinkFailed.of(
+                error, sink=self.context.name, uid=self.context.uid, subtask=self.context.subtask, job=self.context.job_name
+            ) from error
+
     def committed(self) -> bool:
         """Whether everything of completed checkpoints is committed."""
         return True
@@ -88,12 +101,14 @@ class PlainSinkOperator(SinkOperator):
 
     def open(self) -> None:
         self._restored_lanes()
-        self._writer = self._sink.open(self._sink_context)
+        with self._blamed():
+            self._writer = self._sink.open(self._sink_context)
 
     def process_batch(self, batch: RecordBatch[Any]) -> None:
         assert self._writer is not None  # noqa: S101 - opened
         self._records_in.count += len(batch.values)
-        self._writer.write(batch.values, batch.timestamps)
+        with self._blamed():
+            self._writer.write(batch.values, batch.timestamps)
         crash_point("sink.write.mid_epoch")
 
     def prepare_snapshot(self, checkpoint_id: int) -> None:
@@ -104,7 +119,8 @@ class PlainSinkOperator(SinkOperator):
 
     def _flush(self) -> None:
         if self._writer is not None:
-            self._writer.flush()
+            with self._blamed():
+                self._writer.flush()
 
     def close(self) -> None:
         if self._writer is not None:
@@ -129,25 +145,29 @@ class TwoPhaseCommitOperator(SinkOperator):
         self._recover(self._sink_context, [] if old else items, rewound=False)
 
     def _recover(self, context: SinkContext, items: list[tuple[int, bytes]], *, rewound: bool) -> None:
-        crash_point("sink.open.before_fence")
-        self._writer = self._sink.open(context)
-        crash_point("sink.open.after_fence")
-        self._committer = TwoPhaseCommitter(self._writer, context, self._schedule)
-        self._committer.recover(items, self.context.restored.checkpoint_id, rewound=rewound)
+        with self._blamed():
+            crash_point("sink.open.before_fence")
+            self._writer = self._sink.open(context)
+            crash_point("sink.open.after_fence")
+            self._committer = TwoPhaseCommitter(self._writer, context, self._schedule)
+            self._committer.recover(items, self.context.restored.checkpoint_id, rewound=rewound)
 
     def process_batch(self, batch: RecordBatch[Any]) -> None:
         assert self._writer is not None  # noqa: S101 - opened
         self._records_in.count += len(batch.values)
-        self._writer.write(batch.values, batch.timestamps)
+        with self._blamed():
+            self._writer.write(batch.values, batch.timestamps)
 
     def prepare_snapshot(self, checkpoint_id: int) -> None:
-        self._committer.prepare(checkpoint_id)
+        with self._blamed():
+            self._committer.prepare(checkpoint_id)
 
     def snapshot(self, checkpoint_id: int) -> OperatorSnapshot:
         return OperatorSnapshot(lanes={self.LANES: self._committer.snapshot()})
 
     def notify_complete(self, checkpoint_id: int) -> None:
-        self._committer.complete(checkpoint_id)
+        with self._blamed():
+            self._committer.complete(checkpoint_id)
 
     def committed(self) -> bool:
         return not self._committer.has_pending()
@@ -175,13 +195,16 @@ class WriteAheadOperator(SinkOperator):
         self._recover(self._sink_context, [] if old else items, rewound=False)
 
     def _recover(self, context: SinkContext, items: list[tuple[int, bytes]], *, rewound: bool) -> None:
-        self._lanes = self._sink.open(context)
+        with self._blamed():
+            self._lanes = self._sink.open(context)
         self._log = WriteAheadLog(self._lanes, context, serializer_for(self._sink.record_type), self._sink.capabilities.max_commit_records)
-        self._log.recover(items, self.context.restored.checkpoint_id, rewound=rewound)
+        with self._blamed():
+            self._log.recover(items, self.context.restored.checkpoint_id, rewound=rewound)
 
     def process_batch(self, batch: RecordBatch[Any]) -> None:
         self._records_in.count += len(batch.values)
-        self._log.write(batch.values)
+        with self._blamed():
+            self._log.write(batch.values)
 
     def prepare_snapshot(self, checkpoint_id: int) -> None:
         self._log.seal(checkpoint_id)
@@ -190,7 +213,8 @@ class WriteAheadOperator(SinkOperator):
         return OperatorSnapshot(lanes={self.LANES: self._log.snapshot()})
 
     def notify_complete(self, checkpoint_id: int) -> None:
-        self._log.complete(checkpoint_id)
+        with self._blamed():
+            self._log.complete(checkpoint_id)
 
     def close(self) -> None:
         if self._lanes is not None:

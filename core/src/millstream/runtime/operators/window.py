@@ -76,6 +76,7 @@ class WindowOperator(KeyedOperator):
         self._late_tag = spec.late_tag
         self._value_type = spec.value_type
         self._window_function = window_function
+        self._user_function: Any = self._key
         self._heap: list[int] = []
         self._expiring: list[int] = []
 
@@ -113,10 +114,8 @@ class WindowOperator(KeyedOperator):
             raise
         except Exception as error:
             index = len(values) - length_hint(rest) - 1
-            raise self._failure(self._functions_name(), error, values[index]) from error
-
-    def _functions_name(self) -> Any:
-        return self._functions[0] if self._functions else self._add_one
+            self._refuse_key_of(values[index], error)
+            raise self._failure(self._user_function, error, values[index]) from error
 
     def _add_all(self, rest: Iterator[Any], timestamps: list[int]) -> None:
         raise NotImplementedError
@@ -229,7 +228,7 @@ class ReducingWindowOperator(WindowOperator):
 
     def __init__(self, spec: WindowSpec, owner: Any, reduce: Callable[[Any, Any], Any], window_function: Any) -> None:
         super().__init__(spec, owner, window_function)
-        self._reduce = reduce
+        self._reduce = self._user_function = reduce
 
     def _add_all(self, rest: Iterator[Any], timestamps: list[int]) -> None:
         key, reduce, resolve = self._key, self._reduce, self._resolve
@@ -262,7 +261,7 @@ class AggregatingWindowOperator(WindowOperator):
 
     def __init__(self, spec: WindowSpec, aggregate: Any, window_function: Any) -> None:
         super().__init__(spec, aggregate, window_function)
-        self._add = aggregate.add
+        self._add = self._user_function = aggregate.add
         self._create = aggregate.create_accumulator
         self._result = aggregate.get_result
 

@@ -1,0 +1,61 @@
+"""Progress as lines, for logs and pipes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TextIO
+
+from millstream.cli.figures import Figures
+from millstream.cli.summary import started, summary
+from millstream.cli.texts import duration_text
+
+if TYPE_CHECKING:
+    from millstream.config import Settings
+    from millstream.runtime.launch import LocalJob
+
+INTERVAL_S: Final = 5.0
+
+
+class PlainProgress:
+    """An observer that writes a line every `interval_s`, and the summary at the end.
+
+    Args:
+        file: where to; never where records are printed.
+    """
+
+    def __init__(self, file: TextIO, interval_s: float = INTERVAL_S) -> None:
+        self.interval_s = interval_s
+        self._file = file
+        self._before: Figures | None = None
+
+    def started(self, job: LocalJob, settings: Settings) -> None:
+        self._before = None
+        self._write(started(job))
+
+    def progress(self, job: LocalJob) -> None:
+        now, before = Figures.of(job), self._before
+        self._before = now
+        if before is not None:  # the first look is at the very start
+            self._write(_line(now, before))
+
+    def ended(self, job: LocalJob) -> None:
+        for line in summary(job):
+            self._write(line)
+
+    def _write(self, line: str) -> None:
+        self._file.write(f"{line}\n")
+        self._file.flush()
+
+
+def _line(now: Figures, before: Figures) -> str:
+    rate_in, rate_out = now.rates(before)
+    parts = [
+        f"{now.job_name}: {now.status} {duration_text(now.elapsed_s)}",
+        f"in {now.records_in:,} ({rate_in})",
+        f"out {now.records_out:,} ({rate_out})",
+        f"checkpoints {now.checkpoints_text}",
+    ]
+    if now.watermark_text:
+        parts.append(f"watermark {now.watermark_text}")
+    if now.restarts:
+        parts.append(f"restarts {now.restarts:,} (last: {now.problem})")
+    return " | ".join(parts)

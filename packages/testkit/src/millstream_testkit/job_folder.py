@@ -1,0 +1,80 @@
+"""Where one job and everything of it lives, on disk and in command lines."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from millstream_testkit.epoch_source import EpochSource
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from millstream_testkit.case import Shape
+
+
+@dataclass(frozen=True)
+class JobFolder:
+    """The folder of one job.
+
+    Attributes:
+        root: exists and was empty when the job first started.
+        factory: of the sink.
+        shape: of the job.
+        records: numbers that go through it.
+        per_epoch: of one split, between two pauses.
+        splits: of the source.
+        keys: how many there are.
+    """
+
+    root: Path
+    factory: str
+    shape: Shape = "keyed"
+    records: int = 60
+    per_epoch: int = 5
+    splits: int = 2
+    keys: int = 4
+
+    @property
+    def target(self) -> Path:
+        """What the sink writes to."""
+        return self.root / "target"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The checkpoint storage."""
+        return self.root / "checkpoints"
+
+    @property
+    def journal(self) -> Path:
+        """Positions that checkpoints captured, written by the source."""
+        return self.root / "journal"
+
+    @property
+    def log(self) -> Path:
+        """Output and errors of all attempts."""
+        return self.root / "log"
+
+    def source(self) -> EpochSource:
+        """The job's source, for what it says about positions."""
+        return EpochSource(self.records, self.per_epoch, self.splits)
+
+    def command(self) -> list[str]:
+        """Starts the job, or goes on with it."""
+        options = {
+            "sink": self.factory,
+            "target": self.target,
+            "checkpoints": self.checkpoints,
+            "journal": self.journal,
+            "shape": self.shape,
+            "records": self.records,
+            "per-epoch": self.per_epoch,
+            "splits": self.splits,
+            "keys": self.keys,
+        }
+        return [sys.executable, "-m", "millstream_testkit.crash_job", *(f"--{name}={value}" for name, value in options.items())]
+
+    def last_words(self, lines: int = 25) -> str:
+        """The end of the log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
