@@ -137,9 +137,7 @@ def memory(timings: Timings, input_mb: float) -> list[dict[str, Any]]:
         if case.path in timings and not case.repeats:
             above_mb = max(result["peak_mb"] for result in timings[case.path]) - input_mb
             must = MEMORY_MUST_MB if case.path.startswith("millstream") else None
-            rows.append(
-                {"workload": case.workload, "case": case.label, "mb": above_mb, "must": must, "mark": mark(above_mb, must, None, False)}
-            )
+            rows.append({"workload": case.workload, "case": case.label, "mb": above_mb, "must": must, "mark": mark(above_mb, must, None, False)})
     return rows
 
 
@@ -177,12 +175,13 @@ def show_timings(timings: Timings) -> None:
             f"{ns_per_record(timings[case.path], 'wall_s'):.0f}",
             f"{median(result['cpu_s'] for result in timings[case.path]):.2f}",
             f"{median(result['wall_s'] for result in timings[case.path]):.2f}",
+            f"{median(result['startup_s'] for result in timings[case.path]) * 1e3:.0f}",
             str(len(timings[case.path])),
         ]
         for case in CASES
         if case.path in timings
     ]
-    show(rows, ["case (medians)", "M records per CPU s", "CPU ns/record", "wall ns/record", "CPU s", "wall s", "rounds"])
+    show(rows, ["case (medians)", "M records per CPU s", "CPU ns/record", "wall ns/record", "CPU s", "wall s", "start-up ms", "rounds"])
 
 
 def show_ratios(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -198,8 +197,7 @@ def show_ratios(rows: Sequence[Mapping[str, Any]]) -> None:
 def show_memory(rows: Sequence[Mapping[str, Any]]) -> None:
     """Prints peak memory."""
     cells = [
-        [f"{row['workload']} {row['case']}", f"{row['mb']:.0f}", "" if row["must"] is None else f"{row['must']:.0f}", row["mark"]]
-        for row in rows
+        [f"{row['workload']} {row['case']}", f"{row['mb']:.0f}", "" if row["must"] is None else f"{row['must']:.0f}", row["mark"]] for row in rows
     ]
     show(cells, ["peak memory above the input, MB", "worst round", "must", ""])
 

@@ -2,7 +2,7 @@
 
     python examples/demo/generate.py FOLDER [--readings 240000] [--seed 7]
 
-Columns: `id` (`sensor-17`), `timestamp` (event time in ms since 1970, UTC), `temperature` (degrees Celsius). Event time moves on 10 ms a
+Columns: `id` (`sensor-17`), `timestamp` (event time in ms since 1970, UTC), `temperature` (degrees Celsius). Event time moves on 25 ms a
 reading; one reading in ten arrives late, by less than 3 s. The files follow one another in time.
 """
 
@@ -18,7 +18,7 @@ from random import Random
 SENSORS = 50
 FILES = 6
 START_MS = 1_700_000_000_000
-STEP_MS = 10
+STEP_MS = 25
 LATEST_MS = 2_900
 """How late a reading arrives at most: within the 3 s that the job allows, so that every reading counts."""
 

@@ -780,6 +780,11 @@ class TimerLoop(MillstreamError):
     until: int
 
     def sentence(self) -> str:
+        if self.until == 2**63 - 1:
+            return (
+                f"on_timer keeps registering timers (now at {self.time}) at the end of the input, where every time has come: it would never end. "
+                "Register no more once ctx.timer_service().current_watermark() is 2**63 - 1."
+            )
         return (
             f"on_timer keeps registering timers at or before the time that is firing (at {self.time}, while time is {self.until}): it would never "
             "end. Register only timers after ctx.timer_service().current_watermark()."

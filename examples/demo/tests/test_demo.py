@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 DEMO = Path(__file__).parents[1]
-SMALL = ("--readings=20000", "--rate=5000", "--checkpoint-interval-ms=200", "--kills=2")
+SMALL = ("--readings=20000", "--rate=5000", "--checkpoint-interval-ms=250", "--kills=2")
 
 
 def demonstrate(*arguments: str) -> subprocess.CompletedProcess[str]:

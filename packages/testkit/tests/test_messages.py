@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from millstream.errors import InvalidArgument
@@ -7,8 +9,9 @@ from millstream.ports import LocalTransport
 from millstream_testkit.messages import FaultyTransport
 
 
-def received(rules: str, *messages: object) -> list[object]:
-    transport, inbox = FaultyTransport(LocalTransport(), rules), []
+def received(rules: str, *messages: object) -> list[Any]:
+    transport = FaultyTransport(LocalTransport(), rules)
+    inbox: list[Any] = []
     transport.bind("task", inbox.append)
     for message in messages:
         transport.send("coordinator", "task", message)
@@ -32,7 +35,9 @@ def test_the_nth_message_of_a_type_meets_its_fate(rules: str, arrives: list[int]
 
 
 def test_messages_of_other_types_and_to_other_receivers_are_counted_apart() -> None:
-    transport, inbox, other = FaultyTransport(LocalTransport(), "int#2=drop"), [], []
+    transport = FaultyTransport(LocalTransport(), "int#2=drop")
+    inbox: list[Any] = []
+    other: list[Any] = []
     transport.bind("task", inbox.append)
     transport.bind("other", other.append)
     for message in (1, "a", 2, 3):
@@ -42,7 +47,9 @@ def test_messages_of_other_types_and_to_other_receivers_are_counted_apart() -> N
 
 
 def test_a_rule_for_one_receiver_leaves_the_others_alone() -> None:
-    transport, inbox, other = FaultyTransport(LocalTransport(), "int@task/1/#1=drop"), [], []
+    transport = FaultyTransport(LocalTransport(), "int@task/1/#1=drop")
+    inbox: list[Any] = []
+    other: list[Any] = []
     transport.bind("task/1/0", inbox.append)
     transport.bind("task/10/0", other.append)
     for message in (1, 2):
@@ -52,7 +59,8 @@ def test_a_rule_for_one_receiver_leaves_the_others_alone() -> None:
 
 
 def test_nobody_hears_what_is_sent_after_unbinding() -> None:
-    transport, inbox = FaultyTransport(LocalTransport(), ""), []
+    transport = FaultyTransport(LocalTransport(), "")
+    inbox: list[Any] = []
     transport.bind("task", inbox.append)
     transport.unbind("task")
     transport.send("coordinator", "task", 1)

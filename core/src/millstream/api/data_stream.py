@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from millstream.api.functions import as_filter, as_flat_map, as_map, function_name
+from millstream.api.functions import as_filter, as_flat_map, as_map, check_callable, check_sink, check_strategy, check_tag, function_name
 from millstream.contracts.functions import KeySelector, ProcessFunction
 from millstream.contracts.on_error import DEAD_LETTER_TAG, DeadLetter, OnError, check_on_error
-from millstream.errors import InvalidArgument
+from millstream.errors import InvalidArgument, shorten
 from millstream.graph.stream_graph import FORWARD, Partitioning, StreamEdge, StreamNode
 from millstream.runtime.operators.process import ProcessSpec
 from millstream.runtime.operators.sink import SinkSpec
@@ -56,6 +56,7 @@ class DataStream(Generic[T]):
 
     def _connect_dead_letters(self, node: StreamNode, on_error: OnError) -> None:
         if isinstance(on_error, DeadLetter):
+            check_sink(on_error.sink)
             uid = on_error.uid or (f"{node.uid}/dead-letter" if node.uid else None)
             DataStream[Any](self.environment, node, tag=DEAD_LETTER_TAG).sink_to(on_error.sink, name=f"dead letters of {node.name}", uid=uid)
 
@@ -158,6 +159,7 @@ class DataStream(Generic[T]):
 
         How records are cut into lists is not part of the contract.
         """
+        check_callable("the function of map_batch", function)
         return self._stream(self._add(name, function_name("map_batch", function), MapBatchSpec(function), uid))
 
     def process(
@@ -179,6 +181,7 @@ class DataStream(Generic[T]):
 
     def assign_timestamps_and_watermarks(self, strategy: WatermarkStrategy[T], *, name: str | None = None) -> DataStream[T]:
         """Stamps records with event time and makes watermarks; those from before end here."""
+        check_strategy(strategy)
         return self._stream(self._add(name, "timestamps", TimestampsSpec(strategy), None))
 
     def key_by(self, selector: Callable[[T], K] | KeySelector[T, K], *, key_type: type[K] | Any = None) -> KeyedStream[K, T]:
@@ -198,11 +201,15 @@ class DataStream(Generic[T]):
 
     def union(self, *others: DataStream[T]) -> DataStream[T]:
         """All records of several streams, each in its own order. A stream given twice comes twice."""
+        for other in others:
+            if not isinstance(other, DataStream) or other.environment is not self.environment:
+                raise InvalidArgument(what="a stream to unite", value=shorten(other), allowed="a DataStream of the same environment")
         node = self.environment.graph.add("union", PassSpec(), [stream._edge() for stream in (self, *others)])
         return self._stream(node)
 
     def get_side_output(self, tag: OutputTag[O]) -> DataStream[O]:
         """The records that the operator emitted to the tag."""
+        check_tag(tag)
         known = self.environment.graph.tags.setdefault(tag.tag_id, tag.output_type)
         if known != tag.output_type:
             raise InvalidArgument(
@@ -240,12 +247,15 @@ class DataStream(Generic[T]):
 
     def partition_custom(self, partitioner: Callable[[K, int], int], key: Callable[[T], K]) -> DataStream[T]:
         """Sends each record to the subtask that `partitioner(key, subtasks)` names."""
+        check_callable("the custom partitioner", partitioner)
+        check_callable("the key of the custom partitioner", key)
         return self._repartitioned(Partitioning("custom", selector=partitioner, key=key))
 
     # --- ends
 
     def sink_to(self, sink: BaseSink[T], *, name: str | None = None, uid: str | None = None) -> DataStreamSink:
         """Writes the records to a sink."""
+        check_sink(sink)
         return self._sink(sink.resolve(), name or function_name("sink", sink), uid, keeps_state=True)
 
     def print(self, label: str = "") -> DataStreamSink:

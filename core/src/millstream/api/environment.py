@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from millstream.api.checkpointing import CheckpointOptions
 from millstream.api.data_stream import DataStream
 from millstream.api.execution import Execution
-from millstream.api.functions import function_name
+from millstream.api.functions import check_strategy, function_name
 from millstream.api.sources import CollectionSource, GeneratorSource, SocketSource
 from millstream.config import Settings, find_settings_file
 from millstream.contracts.guarantee import Guarantee
 from millstream.contracts.on_error import OnError, check_on_error
+from millstream.contracts.source import Source
 from millstream.contracts.watermarks import WatermarkStrategy
-from millstream.errors import InvalidArgument
+from millstream.errors import InvalidArgument, shorten
 from millstream.formats.csv import CsvFormat
 from millstream.formats.json import JsonLinesFormat
 from millstream.formats.text import TextFormat
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from millstream.api.job_client import JobClient
     from millstream.api.restart_strategies import RestartOptions
     from millstream.config import Resolved
-    from millstream.contracts.source import Source
     from millstream.runtime.job_status import JobExecutionResult
     from millstream.runtime.launch import LocalJob
     from millstream.runtime.task import Ports
@@ -166,9 +166,12 @@ class StreamExecutionEnvironment:
     def _source(
         self, source: Source[Any], strategy: WatermarkStrategy[Any] | None, name: str, uid: str | None, on_error: OnError, *, parallel: bool = True
     ) -> DataStream[Any]:
-        if strategy is not None and not isinstance(strategy, WatermarkStrategy):
-            raise InvalidArgument(what="watermark_strategy", value=repr(strategy), allowed="a WatermarkStrategy")
-        spec = SourceSpec(source, strategy or WatermarkStrategy.no_watermarks(), check_on_error(on_error))
+        if not isinstance(source, Source):
+            raise InvalidArgument(what="the source", value=shorten(source), allowed="a source object")
+        if strategy is None:
+            strategy = WatermarkStrategy.no_watermarks()
+        check_strategy(strategy)
+        spec = SourceSpec(source, strategy, check_on_error(on_error))
         node = self.graph.add(name, spec, [], uid=uid, source=source, parallelism=None if parallel else 1, parallel_source=parallel)
         stream: DataStream[Any] = DataStream(self, node)
         stream._connect_dead_letters(node, on_error)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from millstream.api.side_output import OutputTag
 from millstream.contracts.functions import AggregateFunction, FilterFunction, FlatMapFunction, MapFunction, ReduceFunction
-from millstream.errors import InvalidArgument
+from millstream.contracts.sink import BaseSink
+from millstream.contracts.watermarks import WatermarkStrategy
+from millstream.errors import InvalidArgument, shorten
 
 
 def as_map(function: Any) -> tuple[Any, str | None]:
@@ -43,6 +46,30 @@ def check_aggregate(aggregate: Any) -> AggregateFunction[Any, Any, Any]:
     if not isinstance(aggregate, AggregateFunction):
         raise InvalidArgument(what="the aggregate", value=repr(aggregate), allowed="an AggregateFunction object")
     return aggregate
+
+
+def check_callable(what: str, function: object) -> None:
+    """Raises InvalidArgument for something that cannot be called."""
+    if not callable(function):
+        raise InvalidArgument(what=what, value=shorten(function), allowed="a function")
+
+
+def check_sink(sink: object) -> None:
+    """Raises InvalidArgument for something that is no sink."""
+    if not isinstance(sink, BaseSink):
+        raise InvalidArgument(what="the sink", value=shorten(sink), allowed="a sink object")
+
+
+def check_strategy(strategy: object) -> None:
+    """Raises InvalidArgument for something that is no WatermarkStrategy."""
+    if not isinstance(strategy, WatermarkStrategy):
+        raise InvalidArgument(what="the watermark strategy", value=shorten(strategy), allowed="a WatermarkStrategy")
+
+
+def check_tag(tag: object) -> None:
+    """Raises InvalidArgument for something that is no OutputTag."""
+    if not isinstance(tag, OutputTag):
+        raise InvalidArgument(what="the side output", value=shorten(tag), allowed="an OutputTag")
 
 
 def function_name(operation: str, function: Any) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from millstream.api.data_stream import DataStream
 from millstream.api.fields import FieldChoice, FieldReduce
-from millstream.api.functions import as_reduce, check_aggregate, function_name
+from millstream.api.functions import as_reduce, check_aggregate, check_tag, function_name
 from millstream.contracts.functions import ProcessWindowFunction
 from millstream.contracts.watermarks import to_ms
 from millstream.errors import InvalidArgument
@@ -45,6 +45,7 @@ class WindowedStream(Generic[K, T]):
 
     def side_output_late_data(self, tag: OutputTag[T]) -> Self:
         """Sends records that come too late for their window to a side output of the result."""
+        check_tag(tag)
         self._late_tag = tag.tag_id
         return self
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from millstream.api import environment as environments
 from millstream.api.environment import CommandLine, StreamExecutionEnvironment
@@ -65,18 +65,22 @@ def look_at_program(script: str, arguments: Sequence[str], at: Callable[[Program
     CommandLine.intercept = look
     try:
         with script_errors_reported(script):
-            run_script(script, arguments)
+            left = run_script(script, arguments)
     except _Seen:
         if look.error is not None:
             raise look.error from None
         return look.answers[0]
     finally:
         CommandLine.intercept = None
-    raise NoProgram(script=script, built=_forgotten())
+    raise NoProgram(script=script, built=forgotten(left))
 
 
-def _forgotten() -> str:
-    """Names the last operators of a program that was built and not executed, which is then no news any more."""
+def forgotten(left: dict[str, Any]) -> str:
+    """Names the last operators of a program that a script built and did not execute, which is then no news any more; empty if there is none.
+
+    Args:
+        left: what `run_script` returned; a program that the script does not hold either is gone.
+    """
     names: list[str] = []
     for environment in list(environments._environments):
         names += [repr(node.name) for node in environment.graph.nodes]

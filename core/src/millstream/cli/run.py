@@ -11,6 +11,7 @@ import click
 from millstream.api.execution import Execution
 from millstream.cli.job_options import command_line_settings, overruled, script_arguments, setting_options, settings_given
 from millstream.cli.plain_progress import PlainProgress
+from millstream.cli.program import forgotten
 from millstream.cli.report import script_errors_reported
 from millstream.cli.script import run_script
 from millstream.runtime.log import configure_logging
@@ -61,7 +62,9 @@ def run(
         Execution.observer = _Noting(observer, given)
         try:
             with script_errors_reported(script):
-                run_script(script, script_args)
+                built = forgotten(run_script(script, script_args))
+                if built:
+                    click.echo(f"{script} built a program ({built}), but never executed it. Call env.execute() at its end.", err=True)
         finally:
             Execution.observer = None
 

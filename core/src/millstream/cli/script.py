@@ -7,7 +7,7 @@ import sys
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -42,7 +42,7 @@ def _scripts_beside(path: Path) -> list[str]:
         return []
 
 
-def run_script(script: str, arguments: Sequence[str]) -> None:
+def run_script(script: str, arguments: Sequence[str]) -> dict[str, Any]:
     """Runs it under the name `__main__`, with its arguments, and its folder first where modules are looked for.
 
     Classes of the script are then stored under the same names as with `python job.py`. Raises whatever the script raises.
@@ -50,9 +50,12 @@ def run_script(script: str, arguments: Sequence[str]) -> None:
     Args:
         script: absolute path.
         arguments: what the script finds in `sys.argv` behind its own name.
+
+    Returns:
+        The script's global names; what they refer to lives as long as somebody holds them.
     """
     with _as_program(script, arguments):
-        runpy.run_path(script, run_name="__main__")
+        return runpy.run_path(script, run_name="__main__")
 
 
 @contextmanager

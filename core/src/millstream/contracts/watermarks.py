@@ -112,10 +112,14 @@ class WatermarkStrategy(Generic[T]):
     @staticmethod
     def for_generator(generator: Callable[[], AnyGenerator]) -> WatermarkStrategy[Any]:
         """A generator of your own; the factory is called once per split."""
+        if not callable(generator):
+            raise InvalidArgument(what="the watermark generator", value=repr(generator), allowed="a function without arguments that makes one")
         return WatermarkStrategy(generator=generator)
 
     def with_timestamp_assigner(self, assigner: Callable[[Any], int] | TimestampAssigner[Any]) -> WatermarkStrategy[Any]:
         """Takes event time from the record: a function of the value, or a TimestampAssigner. Integer ms since the epoch."""
+        if not callable(assigner) and not isinstance(assigner, TimestampAssigner):
+            raise InvalidArgument(what="the timestamp assigner", value=repr(assigner), allowed="a function of the record, or a TimestampAssigner")
         return replace(self, timestamps=assigner)
 
     def with_idleness(self, timeout: timedelta) -> WatermarkStrategy[Any]:

@@ -25,7 +25,7 @@ class _SplitClock:
     def __init__(self, generator: Any) -> None:
         self.generator = generator
         self.watermark = MIN_TIMESTAMP
-        self.silent = False
+        self.silent = True
         self.quiet_since_s: float | None = None
 
     def emit_watermark(self, timestamp: int) -> None:
@@ -55,6 +55,7 @@ class EventTime:
         self._emit = emit
         self._assign = _assigner(strategy)
         self._splits: dict[str, _SplitClock] = {}
+        self._ended: str | None = None
         self.valve: WatermarkValve[str] = WatermarkValve(start=start)
 
     @property
@@ -67,13 +68,26 @@ class EventTime:
         if split_id not in self._splits:
             generator = self._strategy.generator
             self._splits[split_id] = _SplitClock(generator() if generator else None)
-            self._was_idle(self.valve.idle, lambda: self.valve.add(split_id))
+            self._was_idle(self.valve.idle, lambda: self._replace_ended(split_id))
+
+    def _replace_ended(self, split_id: str) -> None:
+        self.valve.add(split_id)
+        if self._ended is not None:
+            self._remove(self._ended)
+            self._ended = None
 
     def remove_split(self, split_id: str) -> None:
-        """A split is at its end: it holds nothing back any more. The last one keeps its watermark: more may come."""
-        if split_id in self._splits and len(self._splits) > 1:
-            del self._splits[split_id]
-            self._send(self.valve.remove(split_id))
+        """A split is at its end: it holds nothing back any more. The last one keeps its watermark until another comes."""
+        if split_id not in self._splits:
+            return
+        if len(self._splits) == 1:
+            self._ended = split_id
+        else:
+            self._was_idle(self.valve.idle, lambda: self._remove(split_id))
+
+    def _remove(self, split_id: str) -> None:
+        del self._splits[split_id]
+        self._send(self.valve.remove(split_id))
 
     def stamp(self, values: list[Any], timestamps: list[int] | None) -> list[int] | None:
         """Event times of records, by the strategy or as the origin gave them."""
@@ -90,12 +104,13 @@ class EventTime:
             split.quiet_since_s = None
             self._was_idle(self.valve.idle, lambda: self.valve.mark_active(split_id))
         generator = split.generator
-        if stamps is None or generator is None:
+        if stamps is None:
+            self._emit(values, None)
+            return
+        highest = _highest(values, stamps)
+        if generator is None:
             self._emit(values, stamps)
             return
-        highest = max(stamps)
-        if highest.__class__ is not int or highest >= MAX_TIMESTAMP:
-            check_timestamps(values, stamps)
         if isinstance(generator, BatchWatermarkGenerator):
             self._emit(values, stamps)
             split.watermark = max(split.watermark, generator.on_batch(highest))
@@ -179,6 +194,26 @@ def _assigner(strategy: WatermarkStrategy[Any]) -> Callable[[list[Any], list[int
         return [plain(value) for value in values]
 
     return of_value
+
+
+_UNUSUAL = -(2**62)
+"""A batch whose timestamps add up to less is looked at one by one: some of them may be no 64-bit ints."""
+
+
+def _highest(values: list[Any], stamps: list[int]) -> int:
+    """The highest timestamp of a batch. A sum, at a few ns a record, tells whether any of them is no int.
+
+    Raises:
+        InvalidTimestamp: one of them is no event time.
+    """
+    try:
+        highest, total = max(stamps), sum(stamps)
+    except TypeError:
+        check_timestamps(values, stamps)
+        raise
+    if total.__class__ is not int or highest.__class__ is not int or highest >= MAX_TIMESTAMP or total < _UNUSUAL:
+        check_timestamps(values, stamps)
+    return highest
 
 
 def check_timestamps(values: list[Any], stamps: list[int]) -> None:

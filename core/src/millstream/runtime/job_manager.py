@@ -472,7 +472,11 @@ class JobManager:
         number = self._next_attempt - 1
         self._completed.record_run(RunRecord(self.run_id, "ended", number))
         crash_point("job.cleanup")
-        clean_up_run(self._completed, RunRecord(self.run_id, "ended", number), keep=self._settings.checkpoint.keep_on_finish)
+        try:
+            clean_up_run(self._completed, RunRecord(self.run_id, "ended", number), keep=self._settings.checkpoint.keep_on_finish)
+        except OSError as error:
+            # The job has ended, and that is noted: called a failure, it would be run again from its beginning.
+            log.warning("what job %s left behind could not be removed; its next run with resume 'auto' tries again: %s", self.job.job_name, error)
 
     def _end(self, status: JobStatus) -> None:
         self.status = status

@@ -41,9 +41,10 @@ class WatermarkValve(Generic[K]):
         self.idle = False
 
     def remove(self, key: K) -> int | None:
-        """An input is gone and holds nothing back any more. The new output watermark if it rises."""
-        self._inputs.pop(key, None)
-        return self._rise()
+        """An input is gone and holds nothing back any more: as if it went idle for good. The new output watermark if it rises."""
+        risen = self.mark_idle(key)
+        del self._inputs[key]
+        return risen
 
     def advance(self, key: K, watermark: int) -> int | None:
         """An input's watermark. The new output watermark if it rises."""
@@ -60,7 +61,7 @@ class WatermarkValve(Generic[K]):
         entry = self._inputs[key]
         if entry.idle:
             return None
-        held = entry.aligned and entry.watermark == self.watermark
+        held = entry.aligned and entry.watermark <= self.watermark  # below it only behind a restored watermark
         entry.idle = True
         entry.aligned = False
         if any(not other.idle for other in self._inputs.values()):

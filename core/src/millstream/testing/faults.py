@@ -89,6 +89,9 @@ class FaultPlan:
         faults: how much, over all lives.
         random: of this life.
         injected: what has happened in the lives so far, and is counted further.
+
+    Attributes:
+        over: the job is over; nothing goes wrong any more.
     """
 
     def __init__(self, faults: Faults, random: Random, injected: Counter[str]) -> None:
@@ -100,6 +103,7 @@ class FaultPlan:
         self._crash_call = 0
         self._after_effect = False
         self._failure = Strike("", 0)
+        self.over = False
         self._plan_crash()
         self._plan_failure()
 
@@ -153,6 +157,8 @@ class FaultPlan:
 
     def before_call(self, number: int, operation: str) -> BaseException | None:
         """The life is about to make its n-th call of the storage. What it is to raise, if anything."""
+        if self.over:
+            return None
         if number == self._crash_call:
             return CrashPointReached(f"storage, {'after' if self._after_effect else 'before'} call {number}, {operation}")
         if self._injected["storage error"] < self._faults.storage_errors and self._random.below(48) == 0:

@@ -91,6 +91,7 @@ class Life:
             self.started = True
             while not job.is_over():
                 self._run_idle_clock(job)
+            self.plan.over = True
             job.close()
             self._look()
         except CrashPointReached as crash:
@@ -206,4 +207,3 @@ class Life:
 def is_failed(job: LocalJob | None) -> bool:
     """Whether the life ended with a failed job."""
     return job is not None and job.job_manager is not None and job.job_manager.status is JobStatus.FAILED
-

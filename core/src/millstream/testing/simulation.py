@@ -177,7 +177,7 @@ def simulate(
     seed: int,
     faults: Faults | None = None,
     settings: Mapping[str, Any] | None = None,
-    targets: Sequence[Target] = (),
+    targets: Sequence[Target[Any]] = (),
     at: Sequence[tuple[float, Callable[[JobManager], object]]] = (),
     observe: Callable[[World], object] = lambda _: None,
     files: Mapping[str, bytes] | None = None,

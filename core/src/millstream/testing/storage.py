@@ -6,7 +6,7 @@ import io
 import re
 import zlib
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 from millstream.ports.crash import CrashPointReached
 from millstream.ports.storage import FileInfo
@@ -60,7 +60,8 @@ class DiskStorage:
 
     def open_read(self, path: str) -> BinaryIO:
         with self._call("open_read", path):
-            return io.BufferedReader(ReadHandle(self.disk.file(path)))
+            raw: Any = ReadHandle(self.disk.file(path))
+            return io.BufferedReader(raw)
 
     def sync_file(self, file: BinaryIO) -> None:
         cast("WriteHandle", file).sync()

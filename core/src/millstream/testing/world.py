@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from millstream.ports import SeededRandom
 from millstream.testing.disk import SimulatedDisk
@@ -87,7 +87,7 @@ class World:
         steps: turns given to anybody so far.
     """
 
-    def __init__(self, seed: int, faults: Faults, targets: Sequence[Target]) -> None:
+    def __init__(self, seed: int, faults: Faults, targets: Sequence[Target[Any]]) -> None:
         self.seed = seed
         self.faults = faults
         self.targets = targets

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import timedelta
 
 from millstream.contracts.watermarks import to_ms
 from millstream.errors import InvalidArgument
-
-if TYPE_CHECKING:
-    from datetime import timedelta
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -55,7 +52,8 @@ class TumblingEventTimeWindows:
         """Windows of `size`, their starts shifted by `offset` (which may be negative)."""
         shift = 0
         if offset is not None:
-            shift = -to_ms("offset", -offset) if offset.days < 0 else to_ms("offset", offset)
+            negative = isinstance(offset, timedelta) and offset < timedelta(0)
+            shift = -to_ms("offset", -offset) if negative else to_ms("offset", offset)
         return TumblingEventTimeWindows(to_ms("size", size), shift)
 
     def start_of(self, timestamp: int) -> int:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from millstream_testkit.harness import SinkHarness
 
+_passes: dict[tuple[str, CrashCase], dict[str, int]] = {}
+"""By factory of the sink and case: the same for all runners of a process."""
+
 _LAST_VARIES: Final = 8
 """By how many passes two runs of one job may differ, because an empty checkpoint fell between two others."""
 
@@ -33,7 +36,6 @@ class CrashRunner:
         self._harness = harness
         self._workdir = workdir
         self._jobs = 0
-        self._passes: dict[CrashCase, dict[str, int]] = {}
 
     def run(self, case: CrashCase) -> CaseResult:
         """Runs one case. Of several crashes only the first may be LAST."""
@@ -54,15 +56,16 @@ class CrashRunner:
         Raises:
             RuntimeError: it did not come to its end.
         """
-        if undisturbed not in self._passes:
+        key = self._harness.factory, undisturbed
+        if key not in _passes:
             job = self._new_job(undisturbed)
             count_to = job.folder.root / "passes"
             code = job.attempt(replace(_options(undisturbed, 0, None), count_to=count_to))
             if code != 0:
                 msg = f"the undisturbed job ended with {described(code)}:\n{job.folder.last_words()}"
                 raise RuntimeError(msg)
-            self._passes[undisturbed] = json.loads(count_to.read_text())
-        return self._passes[undisturbed]
+            _passes[key] = json.loads(count_to.read_text())
+        return _passes[key]
 
     def _run(self, case: CrashCase) -> CaseResult:
         job = self._new_job(case)

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 OCCURRENCES: Final = (1, 2, LAST)
 
 ONLY_AFTER: Final = {
-    "recovery.after_first_commit": (Crash("checkpoint.durable.before_notify", 2), ""),
-    "recovery.mid_abort": (Crash("sink.prepare.after", 3), ""),
-    "task.restore.mid": (Crash("task.notify.received", 2), ""),
-    "sink.commit.between_epochs": (None, "CheckpointCompleted@task/1/#2=drop"),
+    "recovery.after_first_commit": (Crash("sink.commit.before", 2), ""),
+    "recovery.mid_abort": (Crash("sink.prepare.mid", 3), ""),
+    "task.restore.mid": (Crash("task.notify.received", 3), ""),
+    "sink.commit.between_epochs": (None, ",".join(f"CheckpointCompleted@task/1/#{n}=drop" for n in range(1, 5))),
 }
 """Points that an undisturbed run never passes: the crash, or the loss of messages, that leads there."""
 

@@ -10,7 +10,6 @@ Names that start with `.` are temporary, except `.highest-<id>`, which remembers
 
 from __future__ import annotations
 
-import errno
 import itertools
 import os
 import re
@@ -22,7 +21,7 @@ from millstream.contracts.checkpoint_storage import CheckpointStorage, Checkpoin
 from millstream.errors import NoCheckpointToResume, PathUnusable
 from millstream.ports import crash_point
 from millstream_filesystem.job_folder import folder_of_job, job_of_folder
-from millstream_filesystem.paths import local_path
+from millstream_filesystem.paths import local_path, sync_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -232,22 +231,8 @@ class FilesystemCheckpointStore(CheckpointStore):
             return
         self._storage.make_folder(f"{self._job_folder}/shared")
         self._storage.make_folder(f"{self._job_folder}/taskowned")
-        self._sync_names()
+        sync_names(self._storage, self._job_folder, self._root)
         self._ready = True
-
-    def _sync_names(self) -> None:
-        """Makes the names of the job's folder and of all above it durable: who made them, and whether they synced them, nobody knows."""
-        folder = self._job_folder
-        while folder:
-            try:
-                self._storage.sync_folder(folder)
-            except OSError as error:
-                # Above the root are folders that we may not open, and kinds of folder that cannot be synced: then they are not ours.
-                if len(folder) >= len(self._root) or error.errno not in (errno.EACCES, errno.EPERM, errno.EINVAL):
-                    raise
-            folder = folder.rpartition("/")[0]
-        with suppress(PermissionError):
-            self._storage.sync_folder("/")
 
 
 def _job_folders(storage: Storage, root: str, inside: str) -> Iterator[str]:

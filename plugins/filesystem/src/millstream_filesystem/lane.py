@@ -16,6 +16,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from millstream.errors import Fenced
+from millstream_filesystem.paths import sync_names
 
 if TYPE_CHECKING:
     from millstream.contracts.sink import SinkContext
@@ -54,7 +55,7 @@ class Lane:
     def __init__(self, storage: Storage, root: str, owner: str, number: int) -> None:
         self._storage = storage
         self._owner_folder = f"{root}/{_WORK}/{owner}"
-        self._sync_too = (root, f"{root}/{_WORK}", self._owner_folder)
+        self._root = root
         self.number = number
         self.folder = f"{self._owner_folder}/{number}"
         self.own = ""
@@ -83,8 +84,7 @@ class Lane:
             except FileNotFoundError:
                 raise self.fenced(context) from None
         self._flatten(self.own)
-        for folder in (self.own, self.folder, *reversed(self._sync_too)):
-            storage.sync_folder(folder)
+        sync_names(storage, self.own, self._root)
 
     def is_lost(self) -> bool:
         """Whether a newer attempt has taken the lane over."""

@@ -1,12 +1,17 @@
-"""Paths as options give them."""
+"""Paths as options give them, and what makes their names durable."""
 
 from __future__ import annotations
 
+import errno
 import os
-from typing import Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from millstream.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from millstream.ports import Storage
 
 _ALLOWED: Final = "a path on a mounted file system, or a file: URL of one"
 
@@ -30,3 +35,26 @@ def local_path(what: str, path: str | os.PathLike[str]) -> str:
             raise InvalidArgument(what=what, value=repr(path), allowed=_ALLOWED)
         text = unquote(url.path)
     return os.path.abspath(os.path.expanduser(text))
+
+
+def sync_names(storage: Storage, folder: str, root: str) -> None:
+    """Makes the names of a folder and of all folders above it durable: who made them, and whether they synced them, nobody knows.
+
+    Args:
+        storage: where they are.
+        folder: the lowest one.
+        root: at or above `folder`; from here on down every folder must be one that can be synced.
+
+    Raises:
+        OSError: one of them could not be synced.
+    """
+    while folder:
+        try:
+            storage.sync_folder(folder)
+        except OSError as error:
+            # Above the root are folders that we may not open, and kinds of folder that cannot be synced: then they are not ours.
+            if len(folder) >= len(root) or error.errno not in (errno.EACCES, errno.EPERM, errno.EINVAL):
+                raise
+        folder = folder.rpartition("/")[0]
+    with suppress(PermissionError):
+        storage.sync_folder("/")
