@@ -31,6 +31,7 @@ class Progress:
         self._started_s = self._shown_s = time.monotonic()
         self._live = sys.stdout.isatty()
         self._every_s = 0.1 if self._live else 2.0
+        self._newest = 0
         self._counted: dict[tuple[Path, int], int] = {}
 
     def windows(self) -> int:
@@ -49,7 +50,8 @@ class Progress:
         if time.monotonic() - self._shown_s < self._every_s:
             return
         self._shown_s = time.monotonic()
-        line = f"attempt {self.attempt}, checkpoint {newest_checkpoint(self._checkpoints)}, {self.windows():,} windows in finished files"
+        self._newest = max(self._newest, newest_checkpoint(self._checkpoints))  # a finished job deletes them
+        line = f"attempt {self.attempt}, checkpoint {self._newest}, {self.windows():,} windows in finished files"
         if self._live:
             print(f"\r\x1b[K{self._elapsed()} {line}", end="", flush=True)
         else:

@@ -52,7 +52,7 @@ class Moment:
 
 BETWEEN_PREPARE_AND_COMMIT = (
     Moment("sink.prepare.after", "task.snapshot.acknowledged", "output written, checkpoint not complete"),
-    Moment("sink.commit.before", "checkpoint.durable.before_notify", "checkpoint complete, nothing told the sink so"),
+    Moment("sink.commit.before", "checkpoint.durable.before_notify", "checkpoint complete, no commit yet"),
 )
 
 

@@ -11,7 +11,7 @@ from millstream_testkit.crash_runner import CrashRunner
 from millstream_testkit.harness import SinkHarness
 from millstream_testkit.sinks import RIGHT_SINKS
 
-DURABLE = Crash("sink.commit.before", 3)
+COMMIT = Crash("sink.commit.before", 3)
 PREPARED = Crash("sink.prepare.after", 6)
 RECOVERED = Crash("recovery.after_first_commit")
 COMMITTING = Crash("sink.commit.applied_no_ack", 4)
@@ -23,14 +23,11 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(150)]
 @pytest.mark.parametrize(
     "case",
     [
-        CrashCase((DURABLE,), parallelism=(2, 1)),
-        CrashCase((DURABLE,), parallelism=(2, 3)),
+        CrashCase((COMMIT,), parallelism=(2, 3)),
         CrashCase((PREPARED,), parallelism=(3, 1)),
-        CrashCase((PREPARED,), parallelism=(1, 2)),
         CrashCase((COMMITTING, Crash("sink.commit.before")), parallelism=(3, 1, 2)),
-        CrashCase((DURABLE, RECOVERED), parallelism=(3, 2, 1)),
-        CrashCase((DURABLE, Crash("sink.open.after_fence"), RECOVERED), parallelism=(2, 1, 3, 2)),
-        CrashCase((DURABLE,), shape="chained", parallelism=(2, 1)),
+        CrashCase((COMMIT, Crash("sink.open.after_fence"), RECOVERED), parallelism=(2, 1, 3, 2)),
+        CrashCase((COMMIT,), shape="chained", parallelism=(2, 1)),
     ],
     ids=str,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from datetime import timedelta
+from typing import Any
 
 from millstream import RestartStrategies, StreamExecutionEnvironment, TumblingEventTimeWindows, WatermarkStrategy
 from millstream_filesystem import FileSink, FileSource
@@ -22,7 +23,7 @@ def main() -> None:
     env.set_restart_strategy(RestartStrategies.no_restart())
     env.configure("job.resume", "auto")
 
-    source = FileSource(options.input, format="json", records_per_second=2_000)
+    source: FileSource[Any] = FileSource(options.input, format="json", records_per_second=2_000)
     in_time = WatermarkStrategy.for_bounded_out_of_orderness(timedelta(seconds=1)).with_timestamp_assigner(lambda reading: reading[1])
     coldest = (
         env.from_source(source, watermark_strategy=in_time, uid="readings")

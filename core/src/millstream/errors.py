@@ -1110,7 +1110,10 @@ class NoCheckpoints(MillstreamError):
     why: str
 
     def sentence(self) -> str:
-        return f"There are no checkpoints at {self.path}: {self.why}. Give a checkpoint folder, the folder of a job in it, or that of one checkpoint (…/chk-12)."
+        return (
+            f"There are no checkpoints at {self.path}: {self.why}. Give a checkpoint folder, the folder of a job in it, or that of one "
+            "checkpoint (…/chk-12)."
+        )
 
 
 @dataclass(kw_only=True, eq=False)

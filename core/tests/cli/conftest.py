@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -105,9 +106,16 @@ def script(folder: Path) -> Script:
     return write
 
 
-@pytest.fixture
-def checkpoints(script: Script, invoke: Invoke, folder: Path) -> Path:
-    """A checkpoint root with two checkpoints of job `readings`."""
-    result = invoke("run", script(CHECKPOINTED), "--checkpoint-dir", "chk")
-    assert result.exit_code == 0, result.output
+@pytest.fixture(scope="session")
+def left_by_a_job(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("job")
+    (folder / "job.py").write_text(HEAD + CHECKPOINTED)
+    command = [sys.executable, "-m", "millstream.cli.entry", "run", "job.py", "--checkpoint-dir", "chk"]
+    subprocess.run(command, cwd=folder, timeout=30, check=True)
     return folder / "chk"
+
+
+@pytest.fixture
+def checkpoints(left_by_a_job: Path, folder: Path) -> Path:
+    """A checkpoint root with two checkpoints of job `readings`."""
+    return Path(shutil.copytree(left_by_a_job, folder / "chk"))

@@ -136,7 +136,8 @@ def run(job: Job, target: Target[Any], parallelism: int, seed: int, faults: Faul
         environment.set_parallelism(parallelism)
         job(environment).sink_to(target.sink(), uid="out")
 
-    options = {"checkpoint.interval": timedelta(milliseconds=20), **settings}
+    # The strategy without its default limit: a busy target may well give the same answer three times in a row.
+    options = {"checkpoint.interval": timedelta(milliseconds=20), "restart.strategy": "exponential_delay", **settings}
     return simulate(program, seed=seed, faults=faults, targets=[target], settings=options)
 
 
@@ -145,14 +146,15 @@ def check(result: SimulationResult, target: Target[Any], expected: list[Any]) ->
     assert result.status is JobStatus.FINISHED, f"{result.error!r}\n{result.replay}"
     assert sorted(target.visible()) == expected, result.replay
     assert target.leftovers() == [], result.replay
-    assert [path for path in result.disk.files() if "/chk-" in path] == [], result.replay
+    if not result.injected["storage error"]:  # which may hit the very call that removes something
+        assert [path for path in result.disk.files() if "/chk-" in path] == [], result.replay
 
 
 def sweep(name: str, parallelism: int, kind: str, seeds: range) -> Counter[str]:
     job, expected = JOBS[name]
     injected: Counter[str] = Counter()
     for number in seeds:
-        seed = f"{name}/{parallelism}/{kind}".__len__() * 1_000 + number  # every combination meets faults of its own
+        seed = COMBINATIONS.index((name, parallelism, kind)) * 1_000 + number  # every combination meets faults of its own
         target = make_target(kind, seed)
         result = run(job, target, parallelism, seed, Faults.mixed(seed))
         check(result, target, expected)
@@ -179,7 +181,9 @@ def test_every_result_is_visible_once_over_many_seeds(name: str, parallelism: in
 
 ONLY_TWO_PHASE = {"sink.prepare.mid", "recovery.before_abort", "recovery.mid_abort"}
 ONLY_WRITE_AHEAD = {"sink.commit.mid"}
-ENGINE_POINTS = sorted(point for point in CRASH_POINTS if point.startswith(("sink.", "recovery.", "task.", "coordinator.", "checkpoint.", "source.", "end.", "job.")))
+ENGINE_POINTS = sorted(
+    point for point in CRASH_POINTS if point.startswith(("sink.", "recovery.", "task.", "coordinator.", "checkpoint.", "source.", "end.", "job."))
+)
 
 FIRST_CRASH = {
     # What only a restart passes needs one.
@@ -203,8 +207,12 @@ def test_loss_of_power_at_a_crash_point_changes_nothing_that_a_reader_sees(point
 
 
 @pytest.mark.parametrize("kind", ["two_phase_commit", "write_ahead"])
-@pytest.mark.parametrize("second", ["recovery.after_first_commit", "recovery.after", "sink.commit.before", "sink.commit.applied_no_ack", "sink.commit.after"])
-@pytest.mark.parametrize("first", ["sink.prepare.after#5", "checkpoint.durable.before_notify#2", "checkpoint.notify.partial#2", "sink.commit.applied_no_ack#2"])
+@pytest.mark.parametrize(
+    "second", ["recovery.after_first_commit", "recovery.after", "sink.commit.before", "sink.commit.applied_no_ack", "sink.commit.after"]
+)
+@pytest.mark.parametrize(
+    "first", ["sink.prepare.after#5", "checkpoint.durable.before_notify#2", "checkpoint.notify.partial#2", "sink.commit.applied_no_ack#2"]
+)
 def test_a_second_crash_during_the_recovery_from_the_first_changes_nothing(first: str, second: str, kind: str) -> None:
     target = make_target(kind, seed=0)
     faults = Faults(crash_at=(first, second, second), power_loss=0.5)

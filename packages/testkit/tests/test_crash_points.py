@@ -31,7 +31,7 @@ def cases(harness: SinkHarness, *, full: bool) -> list[CrashCase]:
         if not isinstance(harness, FileSinkHarness):
             points = {point for point in points if point.startswith(("sink.", "checkpoint."))}
         singles = sample([case for case in singles if case.crashes[0].point in points], len(points), SEED)
-        pairs = sample(pairs, 10, SEED)
+        pairs = sample(pairs, 6, SEED)
     return [*singles, *recovery_cases(harness), *pairs, CRASH_LOOP]
 
 

@@ -27,7 +27,7 @@ def test_a_process_that_wakes_up_in_its_commit_is_fenced(harness: SinkHarness, t
 
 @pytest.mark.parametrize(
     "crash",
-    [Crash("checkpoint.metadata.before_rename"), Crash("checkpoint.durable.before_notify", 2), Crash("task.snapshot.uploaded", 3)],
+    [Crash("checkpoint.metadata.before_rename"), Crash("checkpoint.durable.before_notify", 2)],
     ids=str,
 )
 def test_a_process_that_wakes_up_in_its_checkpoint_makes_nothing_visible(harness: SinkHarness, crash: Crash, tmp_path: Path) -> None:

@@ -56,7 +56,10 @@ class CollectedRows(Generic[T]):
 
     def close(self) -> None:
         """Cancels the job if it still runs."""
-        self._execution.job.close()
+        job = self._execution.job
+        if job.job_manager is not None:
+            job.job_manager.cancel()
+        job.close()
 
     def __enter__(self) -> Self:
         return self

@@ -46,8 +46,6 @@ T = TypeVar("T")
 
 DEFAULT_JOB_NAME = "millstream-job"
 
-_environments: weakref.WeakSet[StreamExecutionEnvironment] = weakref.WeakSet()
-
 
 class CommandLine:
     """What `millstream run` adds to every environment that the script makes."""
@@ -71,11 +69,12 @@ class StreamExecutionEnvironment:
     """
 
     def __init__(self, code: Mapping[str, Any] | None = None, *, plugins: PluginManager | None = None, ports: Ports | None = None) -> None:
-        self.graph = StreamGraph()
+        self._program = [StreamGraph()]
+        _programs.append(self._program)
+        weakref.finalize(self, _let_go, self._program).atexit = False
         self._code: dict[str, Any] = dict(code or {})
         self._plugins = plugins
         self._ports = ports
-        _environments.add(self)
 
     @staticmethod
     def get_execution_environment() -> StreamExecutionEnvironment:
@@ -87,6 +86,15 @@ class StreamExecutionEnvironment:
     def create_local_environment(parallelism: int = 1) -> StreamExecutionEnvironment:
         """An environment on this machine with a parallelism."""
         return StreamExecutionEnvironment().set_parallelism(parallelism)
+
+    @property
+    def graph(self) -> StreamGraph:
+        """The program so far; empty again once it was launched."""
+        return self._program[0]
+
+    @graph.setter
+    def graph(self, graph: StreamGraph) -> None:
+        self._program[0] = graph
 
     # --- settings
 
@@ -280,12 +288,13 @@ class StreamExecutionEnvironment:
 
     def launch(self, job_name: str | None = None) -> LocalJob:
         """The job, made but not started; the program is taken out of the environment."""
-        if CommandLine.intercept is not None:
-            CommandLine.intercept(self, job_name)
-        graph = self.job_graph(job_name)
-        job = Launcher(self.settings(job_name), self.plugins, self._ports).launch(graph)
-        self.graph = StreamGraph()
-        return job
+        try:
+            if CommandLine.intercept is not None:
+                CommandLine.intercept(self, job_name)
+            graph = self.job_graph(job_name)
+            return Launcher(self.settings(job_name), self.plugins, self._ports).launch(graph)
+        finally:
+            self.graph = StreamGraph()
 
     def execute(self, job_name: str | None = None) -> JobExecutionResult:
         """Runs the program until it ends.
@@ -306,9 +315,26 @@ class StreamExecutionEnvironment:
         return client
 
 
+_programs: list[list[StreamGraph]] = []
+"""Programs of all environments; one that was built and never executed outlives its environment here."""
+
+
+def _let_go(program: list[StreamGraph]) -> None:
+    if not program[0].nodes:
+        _programs.remove(program)
+
+
+def take_forgotten() -> list[str]:
+    """Names of the operators of programs that were built and never executed; they are asked for once."""
+    names = [node.name for program in _programs for node in program[0].nodes]
+    for program in _programs:
+        program[0] = StreamGraph()
+    return names
+
+
 @atexit.register
 def _warn_of_forgotten_programs() -> None:
-    for environment in list(_environments):
-        if environment.graph.nodes and not getattr(sys, "last_value", None):
-            names = ", ".join(repr(node.name) for node in environment.graph.nodes[-3:])
-            sys.stderr.write(f"millstream: a program was built ({names}) but never executed. Call env.execute().\n")
+    names = take_forgotten()
+    if names and getattr(sys, "last_value", None) is None:  # a script that failed has more to worry about
+        built = ", ".join(repr(name) for name in names[-3:])
+        sys.stderr.write(f"millstream: a program was built ({built}) but never executed. Call env.execute().\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import gc
 import signal
 import threading
@@ -113,10 +114,8 @@ class Execution:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._signals += 1
-        if self._signals == 1:
-            self.stop()
-        else:
-            self.job.wakeup.set()
+        # On a thread of its own: this thread may hold, just where it was interrupted, the lock that waking it up takes.
+        _thread.start_new_thread(self.stop if self._signals == 1 else self.job.wakeup.set, ())
 
     # --- progress
 

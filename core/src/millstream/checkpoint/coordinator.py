@@ -102,6 +102,7 @@ class CheckpointCoordinator:
         self._failures_in_a_row = 0
         self._wanted: Purpose | None = None
         self._storing = 0
+        self._dropping = False
         self.statistics = CheckpointStatistics()
 
     # --- life of an attempt
@@ -256,19 +257,31 @@ class CheckpointCoordinator:
             self._job.send_to_task(execution.subtask, message)
 
     def _drop_subsumed(self, current: int) -> None:
-        def work() -> None:
-            # Unpublished: of checkpoints that were given up; a task that was slow may have written to them after they were deleted.
-            abandoned = [number for number in self._completed.store.unpublished() if number < current]
-            for checkpoint_id in [*self._completed.subsumed(pinned=current), *abandoned]:
-                self._completed.store.delete(checkpoint_id)
+        if self._dropping:
+            return  # one at a time; the next completed checkpoint takes care of what this one leaves
+        self._dropping = True
 
         def done(_: None, error: BaseException | None) -> None:
+            self._dropping = False
             if isinstance(error, Exception):
                 log.warning("an older checkpoint could not be deleted: %s", error)
             elif error is not None:
                 raise error
 
-        self._executor.submit(work, done)
+        self._executor.submit(lambda: self._delete_below(current), done)
+
+    def drop_subsumed_now(self) -> None:
+        """Deletes what is beyond the number to keep, before the job ends."""
+        try:
+            self._delete_below(self.statistics.last_completed_id)
+        except OSError as error:
+            log.warning("an older checkpoint could not be deleted: %s", error)
+
+    def _delete_below(self, current: int) -> None:
+        # Unpublished: of checkpoints that were given up; a task that was slow may have written to them after they were deleted.
+        abandoned = [number for number in self._completed.store.unpublished() if number < current]
+        for checkpoint_id in [*self._completed.subsumed(pinned=current), *abandoned]:
+            self._completed.store.delete(checkpoint_id)
 
     # --- failure
 

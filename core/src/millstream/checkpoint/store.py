@@ -45,13 +45,16 @@ class CompletedCheckpoints:
 
     def acquire_leadership(self) -> int:
         """Takes over the job's checkpoints. An earlier leader's `publish` fails from now on. The epoch, from 1."""
-        known = self.store.read_document("leader")
-        epoch = int(known) + 1 if known else 1
+        epoch = (self._newest_leader() or 0) + 1
         while not self.store.create_document(f"leader-{epoch}", b""):
             epoch += 1
         self.store.write_document("leader", str(epoch).encode())
         self._epoch = epoch
         return epoch
+
+    def _newest_leader(self) -> int | None:
+        known = self.store.read_document("leader")
+        return int(known) if known and known.isdigit() and len(known) < 20 else None  # damaged, it is found out by trying
 
     def publish(self, manifest: Manifest) -> None:
         """Makes a checkpoint exist, unless another leader has taken over."""
@@ -61,8 +64,7 @@ class CompletedCheckpoints:
     def _check_leadership(self) -> None:
         # A newer leader creates its document before it does anything else, so looking for the next number is enough.
         if self.store.read_document(f"leader-{self._epoch + 1}") is not None:
-            newest = self.store.read_document("leader")
-            raise LeaderFenced(job_name=self._job_name, epoch=self._epoch, newer=int(newest) if newest else self._epoch + 1)
+            raise LeaderFenced(job_name=self._job_name, epoch=self._epoch, newer=self._newest_leader() or self._epoch + 1)
 
     def subsumed(self, pinned: int | None = None) -> list[int]:
         """Ids beyond the number to keep, oldest first. `pinned` is in use and never among them."""

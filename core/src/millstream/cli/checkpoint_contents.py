@@ -41,9 +41,7 @@ def operator_rows(manifest: Manifest) -> list[list[str]]:
         watermarks = [part.watermark for part in parts if part.watermark is not None and part.watermark > MIN_TIMESTAMP]
         watermark = time_text(min(watermarks)) if watermarks and len(watermarks) == len(parts) else ""
         size = size_text(sum(ref.length for ref in blobs)) if blobs else ""
-        rows.append(
-            [info.uid, info.name, str(info.parallelism), str(info.max_parallelism), watermark, f"{entries:,}" if blobs else "", size]
-        )
+        rows.append([info.uid, info.name, str(info.parallelism), str(info.max_parallelism), watermark, f"{entries:,}" if blobs else "", size])
     return rows
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from millstream.api import environment as environments
-from millstream.api.environment import CommandLine, StreamExecutionEnvironment
+from millstream.api.environment import CommandLine, StreamExecutionEnvironment, take_forgotten
 from millstream.cli.report import script_errors_reported
 from millstream.cli.script import run_script
 from millstream.errors import MillstreamError, NoProgram
@@ -65,24 +64,16 @@ def look_at_program(script: str, arguments: Sequence[str], at: Callable[[Program
     CommandLine.intercept = look
     try:
         with script_errors_reported(script):
-            left = run_script(script, arguments)
+            run_script(script, arguments)
     except _Seen:
         if look.error is not None:
             raise look.error from None
         return look.answers[0]
     finally:
         CommandLine.intercept = None
-    raise NoProgram(script=script, built=forgotten(left))
+    raise NoProgram(script=script, built=forgotten())
 
 
-def forgotten(left: dict[str, Any]) -> str:
-    """Names the last operators of a program that a script built and did not execute, which is then no news any more; empty if there is none.
-
-    Args:
-        left: what `run_script` returned; a program that the script does not hold either is gone.
-    """
-    names: list[str] = []
-    for environment in list(environments._environments):
-        names += [repr(node.name) for node in environment.graph.nodes]
-        environment.graph = StreamGraph()
-    return ", ".join(names[-3:])
+def forgotten() -> str:
+    """Names the last operators of a program that was built and not executed, which is then no news any more; empty if there is none."""
+    return ", ".join(repr(name) for name in take_forgotten()[-3:])

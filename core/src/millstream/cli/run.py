@@ -62,7 +62,8 @@ def run(
         Execution.observer = _Noting(observer, given)
         try:
             with script_errors_reported(script):
-                built = forgotten(run_script(script, script_args))
+                run_script(script, script_args)
+                built = forgotten()
                 if built:
                     click.echo(f"{script} built a program ({built}), but never executed it. Call env.execute() at its end.", err=True)
         finally:

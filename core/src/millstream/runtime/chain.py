@@ -85,6 +85,11 @@ class OperatorChain:
             self._remember_watermarks()
         self.head.process_watermark(timestamp)
 
+    def held_back(self) -> None:
+        """The task cannot read, so that silence of its input proves nothing."""
+        for operator in self.operators:
+            operator.held_back()
+
     def end_input(self) -> None:
         """No record follows."""
         self._remember_watermarks()

@@ -47,6 +47,10 @@ class InputGate:
             crash_point("task.alignment.open")
         return complete
 
+    def is_blocked(self) -> bool:
+        """Whether some channel is not read, because it has delivered a barrier that others have not."""
+        return bool(self._aligner.blocked)
+
     def abort(self, checkpoint_id: int) -> None:
         """The checkpoint was given up."""
         self._aligner.abort(checkpoint_id)

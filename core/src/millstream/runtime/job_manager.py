@@ -149,12 +149,12 @@ class JobManager:
             self._mail.popleft()()
             return True
         now_s = self._ports.clock.monotonic_s()
-        if self._timers and self._timers[0][0] <= now_s:
-            heapq.heappop(self._timers)[2]()
-            return True
         due_s = self.coordinator.next_due_s()
         if due_s is not None and due_s <= now_s:
             self.coordinator.run_due()
+            return True
+        if self._timers and self._timers[0][0] <= now_s:
+            heapq.heappop(self._timers)[2]()
             return True
         return False
 
@@ -210,13 +210,15 @@ class JobManager:
         if self.status.is_final:
             return
         if self._settings.checkpoint.interval is None or self.status is not JobStatus.RUNNING:
-            self._suspend()
+            self.suspend()
         else:
             self.coordinator.request("stop")
 
-    def _suspend(self) -> None:
-        self._stop_attempt()
-        self._end(JobStatus.SUSPENDED)
+    def suspend(self) -> None:
+        """Ends the job now and keeps its checkpoints, so that it can be resumed."""
+        if not self.status.is_final:
+            self._stop_attempt()
+            self._end(JobStatus.SUSPENDED)
 
     # --- deployment
 
@@ -462,6 +464,7 @@ class JobManager:
         self._attempt = None
         self._resources.release()
         if self._stopping:
+            self.coordinator.drop_subsumed_now()
             self._end(JobStatus.SUSPENDED)
             return
         self._clean_up()
@@ -496,7 +499,7 @@ class JobManager:
 
 def clean_up_run(completed: CompletedCheckpoints, record: RunRecord, *, keep: bool) -> None:
     """Removes what a run that has ended left behind, and notes that this is done."""
-    finished = [] if keep else completed.store.published()
+    finished = completed.subsumed() if keep else completed.store.published()
     for checkpoint_id in [*finished, *completed.store.unpublished()]:
         completed.store.delete(checkpoint_id)
     completed.record_run(RunRecord(record.run_id, "finished", record.attempt))

@@ -88,9 +88,9 @@ class LocalJob:
             self.driver.run(until)
 
     def close(self) -> None:
-        """Ends what still runs and releases the process's own resources."""
-        if self.job_manager is not None and not self.job_manager.status.is_final:
-            self.job_manager.cancel()
+        """Ends what still runs, keeping its checkpoints, and releases the process's own resources."""
+        if self.job_manager is not None:
+            self.job_manager.suspend()
         if self.ended_s is None:
             self.ended_s = self.ports.clock.monotonic_s()
             self.ports.executor.close()
@@ -185,7 +185,8 @@ class Launcher:
             job_name,
             completed,
             self._open_path,
-            self._ports.random.fork("run").token,
+            # With a fixed seed too, no two runs may have one id: the markers of exactly-once sinks carry it.
+            lambda before: self._ports.random.fork(f"run after {before} and checkpoint {completed.store.highest_id()}").token(),
             keep_on_finish=self._settings.checkpoint.keep_on_finish,
         ).decide()
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from millstream.contracts.metrics import Counter, Gauge, Histogram, Meter
-from millstream.contracts.metrics_reporter import Metric
 from millstream.errors import InvalidName
 
 if TYPE_CHECKING:
+    from millstream.contracts.metrics_reporter import Metric
     from collections.abc import Callable, Iterator
 
     from millstream.ports import Clock
@@ -39,6 +39,12 @@ class MetricRegistry:
         if not isinstance(metric, kind):
             raise InvalidName(what=f"{kind.__name__.lower()}: a {type(metric).__name__.lower()} has it already", name=".".join(identifier))
         return metric
+
+    def replace(self, identifier: tuple[str, ...], gauge: Gauge) -> Gauge:
+        """A gauge in place of the one an earlier attempt left, which reads an object that is gone."""
+        self.register(identifier, Gauge, lambda: gauge)
+        self._metrics[identifier] = gauge
+        return gauge
 
     def monotonic_s(self) -> float:
         """For meters."""
@@ -73,7 +79,7 @@ class RegisteredMetrics:
         return self._registry.register((*self._scope, name), Counter, Counter)
 
     def gauge(self, name: str, read: Callable[[], object]) -> Gauge:
-        return self._registry.register((*self._scope, name), Gauge, lambda: Gauge(read))
+        return self._registry.replace((*self._scope, name), Gauge(read))
 
     def histogram(self, name: str, window: int = 1000) -> Histogram:
         return self._registry.register((*self._scope, name), Histogram, lambda: Histogram(window))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from millstream.errors import ResumeUndecided
+from millstream.errors import DamagedCheckpoint, ResumeUndecided
 from millstream.runtime.job_manager import JobStart, clean_up_run
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Resumption:
     Args:
         completed: the job's checkpoints.
         open_path: reads a checkpoint given by its path: its manifest and what to call it.
-        new_run_id: makes the id of a new run.
+        new_run_id: makes the id of a new run, from that of the run before it (empty when that is not known).
         keep_on_finish: whether the checkpoints of an ended run stay.
     """
 
@@ -39,7 +39,7 @@ class Resumption:
         job_name: str,
         completed: CompletedCheckpoints,
         open_path: Callable[[str], tuple[Manifest, str]],
-        new_run_id: Callable[[], str],
+        new_run_id: Callable[[str], str],
         *,
         keep_on_finish: bool,
     ) -> None:
@@ -58,8 +58,8 @@ class Resumption:
             DamagedCheckpoint: the checkpoint to resume from does not verify.
             NoCheckpointToResume: there is none at the path.
         """
-        run = self._completed.run()
         wish = self._config.resume
+        run = self._last_run()
         if wish == "auto" and run is not None and run.status == "ended":
             self._completed.record_run(run)  # once more: who noted it may have died before the note was durable
             clean_up_run(self._completed, run, keep=self._keep_on_finish)
@@ -70,17 +70,25 @@ class Resumption:
             manifest, where = self._open_path(wish)
             return self._from(manifest, where, run)
         published = self._completed.store.published()
-        if not published or run is None or run.status != "running":
+        if not published or (run is not None and run.status != "running"):
             return self._fresh(run)
         if wish == "ask":
             raise ResumeUndecided(job_name=self._job_name, location=self._completed.store.location(), checkpoint_id=published[-1])
         manifest = self._completed.read(published[-1])
         return self._from(manifest, self._completed.store.location(published[-1]), run)
 
+    def _last_run(self) -> RunRecord | None:
+        try:
+            return self._completed.run()
+        except DamagedCheckpoint:
+            if self._config.resume in ("ask", "auto"):
+                raise
+            return None  # who starts afresh or names a checkpoint needs no note of the last run
+
     def _fresh(self, run: RunRecord | None) -> JobStart:
-        return JobStart(self._new_run_id(), first_attempt=run.attempt + 1 if run else 0)
+        return JobStart(self._new_run_id(run.run_id if run else ""), first_attempt=run.attempt + 1 if run else 0)
 
     def _from(self, manifest: Manifest, where: str, run: RunRecord | None) -> JobStart:
-        run_id = self._new_run_id() if self._config.rewind else manifest.run_id
+        run_id = self._new_run_id(run.run_id if run else "") if self._config.rewind else manifest.run_id
         used = max(manifest.attempt, run.attempt if run else 0)
         return JobStart(run_id, manifest, where, first_attempt=used + 1)

@@ -134,7 +134,6 @@ class Task:
         self._gate: InputGate | None = None
         self._stopped = False
         self._last_completed = False
-        self._held_back = False
         self._scope = logging_scope(deployment.job_name, deployment.vertex.name, deployment.subtask)
 
     # --- life
@@ -289,19 +288,18 @@ class Task:
     def _process_input(self, chain: OperatorChain) -> bool:
         for edge in self._edges:
             if not edge.has_room():
-                self._held_back = True
+                chain.held_back()
                 return False
         source = chain.source
         if source is None:
             assert self._gate is not None  # noqa: S101 - a task without a source has inputs
             entry = self._gate.poll()
             if entry is None:
+                if self._gate.is_blocked():
+                    chain.held_back()
                 return False
             self._process_element(chain, self._gate, *entry)
             return True
-        if self._held_back:
-            self._held_back = False
-            source.held_back()
         if self._stopped or self.state is not ExecutionState.RUNNING:
             return False
         if source.poll():

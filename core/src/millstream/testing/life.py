@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from millstream.api.environment import StreamExecutionEnvironment
-from millstream.graph.stream_graph import StreamGraph
 from millstream.ports import CRASH_POINTS, arm, disarm
 from millstream.ports.crash import CrashPointReached
 from millstream.runtime.job_status import JobStatus
@@ -121,7 +120,7 @@ class Life:
             self._early = NothingVisibleTooEarly(self._world, simulation.plugins, simulation.name, config)
             return environment.launch(simulation.name)
         finally:
-            environment.graph = StreamGraph()  # a crash while it is launched is no forgotten program
+            environment.graph.nodes.clear()  # a crash while it is launched is no forgotten program
 
     def _crash(self, where: str) -> None:
         world = self._world

@@ -11,7 +11,7 @@ from millstream.api.environment import StreamExecutionEnvironment
 from millstream.checkpoint.manifest import OperatorInfo, TaskState
 from millstream.errors import InvalidArgument
 from millstream.graph.job_graph import JobGraphBuilder
-from millstream.graph.stream_graph import StreamEdge, StreamGraph
+from millstream.graph.stream_graph import StreamEdge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,4 +91,4 @@ def job_of(operator: Callable[[DataStream[Any]], object] | OperatorSpec, paralle
         added[0].parallelism = None
         return JobGraphBuilder(graph, parallelism, max_parallelism, chaining=False).build(JOB)
     finally:
-        environment.graph = StreamGraph()  # it is never executed, and that is no oversight
+        environment.graph.nodes.clear()  # it is never executed, and that is no oversight

@@ -1,8 +1,7 @@
-"""Where one job and everything of it lives, on disk and in command lines."""
+"""Where one job and everything of it lives."""
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -60,8 +59,8 @@ class JobFolder:
         """The job's source, for what it says about positions."""
         return EpochSource(self.records, self.per_epoch, self.splits)
 
-    def command(self) -> list[str]:
-        """Starts the job, or goes on with it."""
+    def arguments(self) -> list[str]:
+        """For the command line of the job."""
         options = {
             "sink": self.factory,
             "target": self.target,
@@ -73,7 +72,7 @@ class JobFolder:
             "splits": self.splits,
             "keys": self.keys,
         }
-        return [sys.executable, "-m", "millstream_testkit.crash_job", *(f"--{name}={value}" for name, value in options.items())]
+        return [f"--{name}={value}" for name, value in options.items()]
 
     def last_words(self, lines: int = 25) -> str:
         """The end of the log."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -70,14 +71,16 @@ class JobProcess:
     Args:
         folder: of the job.
         options: of this attempt.
+        script: runs the job instead of `millstream_testkit.crash_job`, with the same arguments.
     """
 
-    def __init__(self, folder: JobFolder, options: AttemptOptions) -> None:
+    def __init__(self, folder: JobFolder, options: AttemptOptions, script: Path | None = None) -> None:
+        program = [str(script)] if script else ["-m", "millstream_testkit.crash_job"]
         with folder.log.open("ab") as log:
             log.write(f"--- {options}\n".encode())
             log.flush()
             self._process = subprocess.Popen(
-                [*folder.command(), *options.arguments()],
+                [sys.executable, *program, *folder.arguments(), *options.arguments()],
                 env=options.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

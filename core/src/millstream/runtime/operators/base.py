@@ -167,6 +167,9 @@ class Operator(ABC):
         """The input went idle or woke."""
         self.output.emit_status(idle)
 
+    def held_back(self) -> None:
+        """The task could not read, because its consumers have no room or a barrier is awaited: silence proves nothing."""
+
     def end_input(self) -> None:
         """No record follows. May emit."""
 

@@ -134,7 +134,6 @@ class SourceOperator(Operator):
             self.output.side[DEAD_LETTER_TAG](RecordBatch([record]))
 
     def held_back(self) -> None:
-        """The task could not read because its consumers have no room."""
         self._event_time.held_back()
 
     def _schedule(self) -> None:

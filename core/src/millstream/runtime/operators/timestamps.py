@@ -52,6 +52,9 @@ class TimestampsOperator(Operator):
             self.watermark = timestamp
             self._event_time.end()
 
+    def held_back(self) -> None:
+        self._event_time.held_back()
+
     def process_status(self, idle: bool) -> None:
         """Idleness is judged here anew, by the records that come."""
 

@@ -1,0 +1,56 @@
+"""The engine and its plugins reach clocks, chance, threads, processes and files only through `millstream.ports`."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+OUTSIDE = {
+    "asyncio", "concurrent", "glob", "io", "multiprocessing", "pathlib", "queue", "random", "secrets", "select", "selectors", "shutil",
+    "signal", "socket", "subprocess", "tempfile", "threading", "time",
+}  # fmt: skip
+NOT_THE_ENGINE = ("ports", "cli", "testing", "config")
+"""Ports are the way outside; commands, tools for tests and settings are not part of a running job."""
+
+ALLOWED = {
+    ("api/environment.py", "pathlib"): "finds millstream.toml from the working folder",
+    ("api/execution.py", "signal"): "the first Ctrl-C stops the job",
+    ("api/execution.py", "threading"): "signals belong to the main thread",
+    ("api/job_client.py", "threading"): "execute_async runs a whole job on a thread of the caller's process",
+    ("api/sources/connection.py", "select"): "likewise",
+    ("api/sources/connection.py", "socket"): "a socket source reads a socket; it waits on the executor",
+    ("api/sources/connection.py", "threading"): "a lock between the task and the executor",
+    ("checkpoint/commit.py", "threading"): "an Event for Clock.wait",
+    ("contracts/serializer.py", "pathlib"): "PurePath, for the script's name",
+    ("formats/csv_encoder.py", "io"): "StringIO",
+    ("runtime/driver.py", "threading"): "an Event for Clock.wait",
+    ("runtime/launch.py", "threading"): "an Event for Clock.wait",
+    ("runtime/log.py", "threading"): "which task a log line belongs to",
+    ("state/data_codec_pickle.py", "io"): "BytesIO",
+    ("millstream_memory/checkpoint_storage.py", "threading"): "a lock around checkpoints in memory",
+}
+
+
+def uses(file: Path) -> Iterator[str]:
+    """Modules of the outside that a file imports, and `open` where it calls the builtin."""
+    tree = ast.parse(file.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from {alias.name.split(".")[0] for alias in node.names} & OUTSIDE
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield from {node.module.split(".")[0]} & OUTSIDE
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "open":
+            yield "open"
+
+
+def test_the_engine_reaches_the_outside_only_through_ports() -> None:
+    core = ROOT / "core/src/millstream"
+    engine = {str(file.relative_to(core)): file for file in core.rglob("*.py") if file.relative_to(core).parts[0] not in NOT_THE_ENGINE}
+    plugins = {str(file.relative_to(file.parents[1])): file for file in ROOT.glob("plugins/*/src/*/*.py")}
+    assert len(engine) > 50
+    assert len(plugins) > 10
+    found = {(name, module) for name, file in {**engine, **plugins}.items() for module in uses(file)}
+    assert found - set(ALLOWED) == set(), "use millstream.ports, or say here why not"
+    assert set(ALLOWED) - found == set(), "no longer needed"
