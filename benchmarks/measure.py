@@ -6,7 +6,8 @@
     python measure.py latency --records 500                           source to sink, for records that come alone
 
 Before the clock starts every case runs once over the first 1,000 records, so that imports and caches are not counted with the records; how
-long that first run takes is reported apart, as start-up. Garbage collection is the same for all: the input is collected and frozen
+long that first run takes is reported apart, as start-up. A short run is repeated in the same process, up to three times, and the one with
+the least CPU time counts: what disturbs a run only ever makes it longer. Garbage collection is the same for all: the input is collected and frozen
 (`gc.freeze`), then the collector runs with the interpreter's defaults, unless the engine changes them itself.
 """
 
@@ -26,6 +27,8 @@ from zlib import crc32
 from input import Run, readings
 
 WARM_UP_RECORDS = 1_000
+MOST_REPEATS = 3
+ENOUGH_S = 3.0
 
 
 class Counter:
@@ -71,17 +74,24 @@ def timing(case: str, records: int, seconds: float | None) -> dict[str, Any]:
     prepare = find(case)
     prepare(values[:WARM_UP_RECORDS], Counter().write)()
     startup_s = time.perf_counter() - startup_s
-    sink = Counter()
-    run = prepare(values, sink.write, **({} if seconds is None else {"seconds": seconds}))
-    gc.collect()
-    gc.freeze()
-    wall_s, cpu_s = time.perf_counter(), time.process_time()
-    figures = run()
-    cpu_s, wall_s = time.process_time() - cpu_s, time.perf_counter() - wall_s
-    # A case that repeats its input has one output per record.
-    done = records if seconds is None else sink.outputs
-    result = {"cpu_s": cpu_s, "wall_s": wall_s, "startup_s": startup_s, "records": done, "outputs": sink.outputs, "peak_mb": peak_mb()}
-    return {**result, **(figures or {})}
+    best: dict[str, Any] = {}
+    spent_s = 0.0
+    for _ in range(MOST_REPEATS):
+        sink = Counter()
+        run = prepare(values, sink.write, **({} if seconds is None else {"seconds": seconds}))
+        gc.collect()
+        gc.freeze()
+        wall_s, cpu_s = time.perf_counter(), time.process_time()
+        figures = run()
+        cpu_s, wall_s = time.process_time() - cpu_s, time.perf_counter() - wall_s
+        # A case that repeats its input has one output per record.
+        done = records if seconds is None else sink.outputs
+        if not best or cpu_s < best["cpu_s"]:
+            best = {"cpu_s": cpu_s, "wall_s": wall_s, "records": done, "outputs": sink.outputs, **(figures or {})}
+        spent_s += wall_s
+        if spent_s > ENOUGH_S:
+            break
+    return {**best, "startup_s": startup_s, "peak_mb": peak_mb()}
 
 
 def peak_mb() -> float:

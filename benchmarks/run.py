@@ -8,7 +8,7 @@
 Every measurement is a fresh process; the cases of a workload take turns, round by round, so that a busy machine hits all alike. Timed
 is the run alone, not the making of the input or of the job, nor the imports. First all cases of a workload run untimed over the first
 200,000 records, and nothing is timed unless their outputs are equal. Ratios are of CPU seconds, medians over the rounds; wall seconds
-stand beside them.
+stand beside them. measure.py says what is done within a process.
 
 bytewax is compared when it is installed (`pip install bytewax`; it has no wheels for Python 3.13). The exit code is 1 only if answers
 differ or a run fails: figures depend on the machine, so they are reported and not enforced.

@@ -33,8 +33,6 @@ def test_what_the_old_process_commits_during_the_takeover_is_not_written_again(h
     finally:
         for process in filter(None, (old, new)):
             process.kill()
-    # To refuse what was overtaken is right, too: started once more, the job goes on.
-    if code != 0:
-        assert "the target has committed checkpoint" in job.folder.last_words()
-        assert job.attempt(AttemptOptions()) == 0, job.folder.last_words()
+    # A new process that finds itself overtaken may as well give up: started once more, the job goes on.
+    assert code == 0 or job.attempt(AttemptOptions()) == 0, job.folder.last_words()
     assert job.final_problems() == []

@@ -215,7 +215,7 @@ def test_the_second_interrupt_ends_the_job_at_once_with_130(millstream: Any, scr
         """
     )
     done = millstream("run", path)
-    assert (done.returncode, "Job 'endless' was cancelled" in done.stderr, "Traceback" in done.stderr) == (130, True, False), done.stderr
+    assert (done.returncode, "Job 'endless' stopped" in done.stderr, "Traceback" in done.stderr) == (130, True, False), done.stderr
 
 
 def test_a_script_interrupted_while_it_builds_exits_with_130(invoke: Any, script: Any) -> None:

@@ -267,9 +267,12 @@ def test_a_checkpoint_with_state_of_an_operator_that_is_gone_is_refused(tmp_path
         (ValueStateDescriptor("m", int), UndeclaredState, r"holds state 'n' .* does not declare in open\(\)"),
     ],
 )
-def test_a_state_that_changed_is_refused_before_any_record(tmp_path: Path, descriptor: Any, error: Any, message: str) -> None:
-    Job(tmp_path).crash(73)
-    job = Job(tmp_path, "auto")
+@pytest.mark.parametrize("parallelism", [1, 2])
+def test_a_state_that_changed_is_refused_before_any_record(
+    tmp_path: Path, descriptor: Any, error: Any, message: str, parallelism: int
+) -> None:
+    Job(tmp_path, parallelism=parallelism).crash(73)
+    job = Job(tmp_path, "auto", parallelism=parallelism)
     job.function = Count(descriptor)
     refused(job, error, message)
 

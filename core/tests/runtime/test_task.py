@@ -16,7 +16,7 @@ from millstream.ports import InlineExecutor, LocalStorage, LocalTransport, Manua
 from millstream.records import MAX_TIMESTAMP, Barrier, EndOfInput, RecordBatch, Watermark, WatermarkStatus
 from millstream.runtime.channel import CREDITS, LocalChannel
 from millstream.runtime.edge import EdgeWriter
-from millstream.runtime.messages import JOB_MANAGER, SplitsAssigned
+from millstream.runtime.messages import JOB_MANAGER, SplitsAssigned, StartProcessing
 from millstream.runtime.metrics import MetricRegistry
 from millstream.runtime.partition import OneChannel
 from millstream.runtime.task import Ports, Task, TaskDeployment
@@ -27,7 +27,7 @@ IDLE = WatermarkStatus(True)
 class Driven:
     """A task of a job's vertex, with channels of the test's own."""
 
-    def __init__(self, env: StreamExecutionEnvironment, vertex: str, inputs: int) -> None:
+    def __init__(self, env: StreamExecutionEnvironment, vertex: str, inputs: int, started: bool = True) -> None:
         graph = env.job_graph("driven")
         self.clock = ManualClock()
         self.transport = LocalTransport()
@@ -51,6 +51,12 @@ class Driven:
         self.task = Task(deployment, ports, MetricRegistry(self.clock), EphemeralStore(), EphemeralStore(), self.inputs, edges, lambda: None)
         self.task.start()
         assert self.task.state is ExecutionState.RUNNING
+        if started:
+            self.start_processing()
+
+    def start_processing(self) -> None:
+        """All tasks of the job run."""
+        self.transport.send(JOB_MANAGER, self.task.address, StartProcessing())
 
     def settle(self) -> None:
         while self.task.run_once():
@@ -183,12 +189,12 @@ def test_a_source_held_back_by_its_consumers_does_not_go_idle() -> None:
     assert driven.taken() == [WatermarkStatus(False), RecordBatch([3], [3]), Watermark(2)]
 
 
-def passing(inputs: int = 2) -> Driven:
+def passing(inputs: int = 2, started: bool = True) -> Driven:
     """A map behind a union, in a task of its own: sees the watermarks of its channels."""
     env = StreamExecutionEnvironment()
     source = env.from_collection([0]).disable_chaining()
     (source.union(source) if inputs == 2 else source.map(lambda n: n, name="union")).disable_chaining().map(lambda n: n).print()
-    return Driven(env, "union", inputs)
+    return Driven(env, "union", inputs, started)
 
 
 def test_the_last_active_channel_flushes_its_watermark_before_the_status() -> None:
@@ -251,3 +257,15 @@ def test_channels_take_turns(inputs: int) -> None:
             channel.put(RecordBatch([(step, number)]))
     driven.settle()
     assert [e.values[0] for e in driven.taken()] == [(step, number) for step in range(3) for number in range(inputs)]
+
+
+def test_nothing_is_processed_before_all_tasks_of_the_job_run() -> None:
+    """A task whose state is refused must not find that others have gone ahead."""
+    driven = passing(1, started=False)
+    driven.inputs[0].put(RecordBatch(["early"]))
+    driven.settle()
+    assert driven.taken() == []
+    assert driven.task.next_due_s() is None
+    driven.start_processing()
+    driven.settle()
+    assert driven.taken() == [RecordBatch(["early"])]

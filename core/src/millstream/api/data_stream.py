@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from millstream.api.functions import as_filter, as_flat_map, as_map, check_callable, check_sink, check_strategy, check_tag, function_name
+from millstream.api.functions import as_filter, as_flat_map, as_map, check_callable, check_sink, check_strategy, check_tag, check_type, function_name
 from millstream.contracts.functions import KeySelector, ProcessFunction
 from millstream.contracts.on_error import DEAD_LETTER_TAG, DeadLetter, OnError, check_on_error
 from millstream.errors import InvalidArgument, shorten
@@ -117,6 +117,7 @@ class DataStream(Generic[T]):
     ) -> DataStream[O]:
         """Replaces each record by what the function gives for it; None is a record too. Timestamps stay."""
         owner, method = as_map(function)
+        check_type(output_type)
         spec = FunctionSpec(MapOperator, owner, method, check_on_error(on_error))
         return self._stream(self._add(name, function_name("map", function), spec, uid, on_error))
 
@@ -131,6 +132,7 @@ class DataStream(Generic[T]):
     ) -> DataStream[O]:
         """Replaces each record by all that the function gives for it; None gives nothing. Timestamps are inherited."""
         owner, method = as_flat_map(function)
+        check_type(output_type)
         spec = FunctionSpec(FlatMapOperator, owner, method, check_on_error(on_error))
         return self._stream(self._add(name, function_name("flat_map", function), spec, uid, on_error))
 
@@ -160,6 +162,7 @@ class DataStream(Generic[T]):
         How records are cut into lists is not part of the contract.
         """
         check_callable("the function of map_batch", function)
+        check_type(output_type)
         return self._stream(self._add(name, function_name("map_batch", function), MapBatchSpec(function), uid))
 
     def process(
@@ -176,6 +179,7 @@ class DataStream(Generic[T]):
             raise InvalidArgument(
                 what="the function of process", value=repr(function), allowed="a ProcessFunction, or key_by(...) first for a KeyedProcessFunction"
             )
+        check_type(output_type)
         spec = ProcessSpec(function, check_on_error(on_error))
         return self._stream(self._add(name, function_name("process", function), spec, uid, on_error))
 
@@ -197,7 +201,7 @@ class DataStream(Generic[T]):
         function = selector.get_key if isinstance(selector, KeySelector) else selector
         if not callable(function):
             raise InvalidArgument(what="the key selector", value=repr(selector), allowed="a function of the record, or a KeySelector")
-        return KeyedStream(self, function, key_type)
+        return KeyedStream(self, function, check_type(key_type))
 
     def union(self, *others: DataStream[T]) -> DataStream[T]:
         """All records of several streams, each in its own order. A stream given twice comes twice."""

@@ -9,6 +9,7 @@ from millstream.contracts.functions import AggregateFunction, FilterFunction, Fl
 from millstream.contracts.sink import BaseSink
 from millstream.contracts.watermarks import WatermarkStrategy
 from millstream.errors import InvalidArgument, shorten
+from millstream.state.serializers import serializer_for
 
 
 def as_map(function: Any) -> tuple[Any, str | None]:
@@ -46,6 +47,16 @@ def check_aggregate(aggregate: Any) -> AggregateFunction[Any, Any, Any]:
     if not isinstance(aggregate, AggregateFunction):
         raise InvalidArgument(what="the aggregate", value=repr(aggregate), allowed="an AggregateFunction object")
     return aggregate
+
+
+def check_type(declared: Any) -> Any:
+    """The declared type, if it has a typed serializer.
+
+    Raises:
+        TypeNotCarried: it has none; `register_serializer` adds one.
+    """
+    serializer_for(declared)
+    return declared
 
 
 def check_callable(what: str, function: object) -> None:

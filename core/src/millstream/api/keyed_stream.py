@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from millstream.api.data_stream import DataStream
 from millstream.api.fields import FieldChoice, FieldReduce
-from millstream.api.functions import as_reduce, check_aggregate, function_name
+from millstream.api.functions import as_reduce, check_aggregate, check_type, function_name
 from millstream.contracts.functions import KeyedProcessFunction
 from millstream.contracts.on_error import OnError, check_on_error
 from millstream.errors import InvalidArgument
@@ -67,7 +67,7 @@ class KeyedStream(Generic[K, T]):
             output_type: declared type of the records: makes the state typed.
         """
         owner, method = as_reduce(function)
-        spec = ReduceSpec(self._keyed_by, owner, method, output_type, check_on_error(on_error))
+        spec = ReduceSpec(self._keyed_by, owner, method, check_type(output_type), check_on_error(on_error))
         return self._result(name or function_name("reduce", function), spec, uid, on_error)
 
     def fold(
@@ -83,7 +83,7 @@ class KeyedStream(Generic[K, T]):
         """Folds records into an accumulator per key, which starts as a copy of `initial`, and emits it after each record."""
         if not callable(function):
             raise InvalidArgument(what="the function of fold", value=repr(function), allowed="a callable (accumulator, record) -> accumulator")
-        spec = FoldSpec(self._keyed_by, initial, function, output_type, check_on_error(on_error))
+        spec = FoldSpec(self._keyed_by, initial, function, check_type(output_type), check_on_error(on_error))
         return self._result(name or function_name("fold", function), spec, uid, on_error)
 
     def aggregate(
@@ -96,7 +96,7 @@ class KeyedStream(Generic[K, T]):
         on_error: OnError = "fail",
     ) -> DataStream[O]:
         """Adds records to an accumulator per key and emits its result after each record."""
-        spec = AggregateSpec(self._keyed_by, check_aggregate(aggregate), accumulator_type, check_on_error(on_error))
+        spec = AggregateSpec(self._keyed_by, check_aggregate(aggregate), check_type(accumulator_type), check_on_error(on_error))
         return self._result(name or function_name("aggregate", aggregate), spec, uid, on_error)
 
     def _rolling(self, kind: str, function: ReduceFunction[Any], name: str | None, uid: str | None) -> DataStream[T]:
@@ -134,6 +134,7 @@ class KeyedStream(Generic[K, T]):
         """Calls a process function for each record and timer, with state and timers of the record's key."""
         if not isinstance(function, KeyedProcessFunction):
             raise InvalidArgument(what="the function of process on a keyed stream", value=repr(function), allowed="a KeyedProcessFunction object")
+        check_type(output_type)
         spec = KeyedProcessSpec(self._keyed_by, function, check_on_error(on_error))
         return self._result(name or function_name("process", function), spec, uid, on_error)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from millstream.api.data_stream import DataStream
 from millstream.api.fields import FieldChoice, FieldReduce
-from millstream.api.functions import as_reduce, check_aggregate, check_tag, function_name
+from millstream.api.functions import as_reduce, check_aggregate, check_tag, check_type, function_name
 from millstream.contracts.functions import ProcessWindowFunction
 from millstream.contracts.watermarks import to_ms
 from millstream.errors import InvalidArgument
@@ -70,7 +70,7 @@ class WindowedStream(Generic[K, T]):
             reduce=owner,
             reduce_method=method,
             window_function=_checked(window_function),
-            value_type=output_type,
+            value_type=check_type(output_type),
         )
 
     def aggregate(
@@ -88,7 +88,7 @@ class WindowedStream(Generic[K, T]):
             uid,
             aggregate=check_aggregate(aggregate),
             window_function=_checked(window_function),
-            value_type=accumulator_type,
+            value_type=check_type(accumulator_type),
         )
 
     def process(
@@ -101,7 +101,9 @@ class WindowedStream(Generic[K, T]):
     ) -> DataStream[O]:
         """Keeps all records of each window and gives them to the function when it fires."""
         declared = None if element_type is None else list[element_type]  # type: ignore[valid-type]  # made at run time
-        return self._result(name or function_name("window process", function), uid, window_function=_checked(function), value_type=declared)
+        return self._result(
+            name or function_name("window process", function), uid, window_function=_checked(function), value_type=check_type(declared)
+        )
 
     def _field(self, kind: str, function: ReduceFunction[Any], name: str | None, uid: str | None) -> DataStream[T]:
         return self._result(name or f"window {kind}", uid, reduce=function, reduce_method="reduce")

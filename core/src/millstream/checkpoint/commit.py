@@ -52,6 +52,7 @@ class TwoPhaseCommitter:
         self._schedule = schedule
         self._pending: list[tuple[int, PendingEpoch]] = []
         self._complete_id = 0
+        context.metrics.gauge("pendingEpochs", lambda: len(self._pending))
 
     def recover(self, items: Sequence[tuple[int, bytes]], restored_id: int | None, *, rewound: bool) -> None:
         """Commits everything a restored checkpoint holds, then removes what is left of earlier attempts."""

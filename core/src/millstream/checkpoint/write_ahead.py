@@ -67,6 +67,12 @@ class WriteAheadLog:
         self._chunk_records = chunk_records
         self._open: list[bytes] = []
         self._logs: dict[int, LaneLog] = {lane: self._new_log() for lane in context.owned_lanes}
+        context.metrics.gauge("pendingEpochs", lambda: sum(len(log.epochs) for log in self._logs.values()))
+        context.metrics.gauge("walBytes", self._waiting_bytes)
+
+    def _waiting_bytes(self) -> int:
+        sealed = (len(batch) for log in self._logs.values() for epoch in log.epochs for batch in epoch.batches)
+        return sum(sealed) + sum(map(len, self._open))
 
     def _new_log(self) -> LaneLog:
         return LaneLog(1, self._serializer.description(), 0, [])
@@ -81,13 +87,14 @@ class WriteAheadLog:
         for lane in self._logs:
             self._lanes.fence(lane)
         crash_point("sink.open.after_fence")
+        markers = {lane: self._lanes.read_marker(lane) for lane in self._logs}
+        if not rewound:
+            for lane, log in self._logs.items():
+                self._check_marker(lane, markers[lane], log, restored_id or 0)
         first = True
         for lane, log in self._logs.items():
-            marker = self._lanes.read_marker(lane)
-            if not rewound:
-                self._check_marker(lane, marker, log, restored_id or 0)
             while log.epochs:
-                self._commit_first(lane, log, marker)
+                self._commit_first(lane, log, markers[lane])
                 if first:
                     crash_point("recovery.after_first_commit")
                     first = False

@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 ENVIRONMENT_PREFIX: Final = "MILLSTREAM__"
 
 SECTIONS: Final[dict[str, type[Section]]] = {
-    section.section: section
-    for section in (JobConfig, CheckpointConfig, StateConfig, ExecutionConfig, RestartConfig, MetricsConfig, LoggingConfig)
+    section.section: section for section in (JobConfig, CheckpointConfig, StateConfig, ExecutionConfig, RestartConfig, MetricsConfig, LoggingConfig)
 }
 SPECS: Final[dict[str, SettingSpec]] = {spec.key: spec for section in SECTIONS.values() for spec in section.specs().values()}
 """Every setting by its dotted key, in the order in which people read them."""

@@ -114,9 +114,7 @@ class ExecutionConfig(Section):
     section: ClassVar[str] = "execution"
 
     batch_size: Annotated[int, Whole(1, 1_000_000), "Most records of a batch"] = 1_000
-    watermark_interval: Annotated[timedelta, Duration(_MILLISECOND), "Time between watermarks while a source is quiet"] = timedelta(
-        milliseconds=200
-    )
+    watermark_interval: Annotated[timedelta, Duration(_MILLISECOND), "Time between watermarks while a source is quiet"] = timedelta(milliseconds=200)
     gc_freeze: Annotated[bool, Flag(), "Freeze the cyclic garbage collector after set-up and restore; it is costly with much state"] = True
     seed: Annotated[int | None, Maybe(Whole(0, 2**64 - 1), "random"), "Seed of every random choice of the engine"] = None
 
@@ -148,9 +146,9 @@ class RestartConfig(Section):
     multiplier: Annotated[float, Real(1, 1_000), "exponential_delay: growth of the wait from one restart to the next"] = 1.5
     max: Annotated[timedelta, Duration(_MILLISECOND), "exponential_delay: longest wait"] = timedelta(minutes=1)
     jitter: Annotated[float, Real(0, 1), "exponential_delay: random part of the wait, as a share of it, up and down"] = 0.1
-    reset_after: Annotated[
-        timedelta, Duration(_MILLISECOND), "exponential_delay: time without a failure after which the wait is `initial` again"
-    ] = timedelta(minutes=5)
+    reset_after: Annotated[timedelta, Duration(_MILLISECOND), "exponential_delay: time without a failure after which the wait is `initial` again"] = (
+        timedelta(minutes=5)
+    )
 
     def _check(self) -> None:
         if self.initial > self.max:

@@ -129,9 +129,7 @@ def columns_of_record(record_type: type) -> tuple[Column, ...]:
     what = f"CsvFormat(record_type={record_type.__name__ if isinstance(record_type, type) else record_type!r})"
     names = _field_names(record_type)
     if not names:
-        raise InvalidArgument(
-            what=what, value="without fields", allowed="a dataclass, NamedTuple or msgspec.Struct with a field per column"
-        )
+        raise InvalidArgument(what=what, value="without fields", allowed="a dataclass, NamedTuple or msgspec.Struct with a field per column")
     try:
         hints = typing.get_type_hints(record_type)
     except (NameError, TypeError) as error:

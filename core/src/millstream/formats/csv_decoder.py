@@ -125,7 +125,5 @@ def _positions(columns: tuple[Column, ...], header: Sequence[str]) -> list[int]:
     for column in columns:
         if column.name not in positions:
             hint = did_you_mean(column.name, positions)
-            raise DecodeError(
-                f"the header has no column {column.name!r}, only {', '.join(header)}.{hint}".removesuffix("."), field=column.name
-            )
+            raise DecodeError(f"the header has no column {column.name!r}, only {', '.join(header)}.{hint}".removesuffix("."), field=column.name)
     return [positions[column.name] for column in columns]

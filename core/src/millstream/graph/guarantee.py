@@ -3,10 +3,13 @@
 | source | checkpoints | sink | gives |
 |---|---|---|---|
 | not replayable | any | any | at most once |
-| replayable | off | any | at most once |
+| replayable | off, or in memory | any | at most once |
 | replayable | at least once | any | at least once |
 | replayable | exactly once | plain | at least once |
 | replayable | exactly once | idempotent, write-ahead with atomic marker and fencing, two-phase commit | exactly once |
+
+"At most once" is what is left when nothing is promised beyond the life of the process: a restart strategy without checkpoints starts the
+job from its beginning, and may write again what was written.
 """
 
 from __future__ import annotations

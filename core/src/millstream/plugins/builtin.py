@@ -59,7 +59,7 @@ def millstream_cluster_backends() -> Iterator[ClusterBackendEntry]:
     yield ClusterBackendEntry(
         name="embedded",
         factory="millstream.runtime.embedded:EmbeddedClusterBackend",
-        description="This machine: inside the caller's process, or in processes of its own",
+        description="This machine: all tasks in the caller's process",
     )
 
 

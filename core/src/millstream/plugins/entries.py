@@ -57,9 +57,7 @@ class Entry:
         one_line = isinstance(self.description, str) and self.description.strip() != "" and self.description.isprintable()
         self._require("description", one_line, "one line of text")
         options = self.options
-        self._require(
-            "options", options is None or isinstance(options, type) or _matches(_TARGET, options), "a class, 'module:Class', or None"
-        )
+        self._require("options", options is None or isinstance(options, type) or _matches(_TARGET, options), "a class, 'module:Class', or None")
         self._require("capabilities", self._capabilities_fit(), f"{self._capabilities_name()}, 'module:NAME' of one, or None")
         labels = [guarantee.label for guarantee in Guarantee]
         known = isinstance(self.guarantees, tuple) and all(guarantee in labels for guarantee in self.guarantees)
@@ -122,9 +120,7 @@ class Entry:
 
     def _require(self, field: str, fits: bool, allowed: str) -> None:
         if not fits:
-            raise PluginEntryInvalid(
-                entry=f"{type(self).__name__} {self.name!r}", field=field, value=repr(getattr(self, field)), allowed=allowed
-            )
+            raise PluginEntryInvalid(entry=f"{type(self).__name__} {self.name!r}", field=field, value=repr(getattr(self, field)), allowed=allowed)
 
     def _capabilities_fit(self) -> bool:
         given = self.capabilities

@@ -76,9 +76,7 @@ def duplicates_among(entries: Sequence[Entry]) -> tuple[DuplicatePlugin, ...]:
     for entry in entries:
         dists.setdefault((entry.role, entry.name), []).append(entry.dist)
     return tuple(
-        DuplicatePlugin(role=spoken(role), name=name, dists=tuple(offering))
-        for (role, name), offering in dists.items()
-        if len(offering) > 1
+        DuplicatePlugin(role=spoken(role), name=name, dists=tuple(offering)) for (role, name), offering in dists.items() if len(offering) > 1
     )
 
 

@@ -25,7 +25,7 @@ from millstream.plugins.notices import CheckpointCompleted as CheckpointNotice
 from millstream.plugins.notices import JobFailed, JobStarted
 from millstream.ports import crash_point
 from millstream.runtime.job_status import JobStatus
-from millstream.runtime.messages import JOB_MANAGER, FromReader, TaskStateChanged
+from millstream.runtime.messages import JOB_MANAGER, FromReader, StartProcessing, TaskStateChanged
 from millstream.runtime.resource_manager import ResourceManager
 from millstream.runtime.restart import make_restart_strategy
 from millstream.runtime.source_coordinator import SourceCoordinator
@@ -324,6 +324,8 @@ class JobManager:
         attempt.started = True
         restored = attempt.restored.checkpoint_id if attempt.restored else None
         self._notice(JobStarted(job=self.job.job_name, run_id=self.run_id, attempt=attempt.executions.attempt + 1, restored_checkpoint=restored))
+        for execution in attempt.executions:
+            self.send_to_task(execution.subtask, StartProcessing())
         try:
             for source in attempt.sources.values():
                 source.start()
@@ -475,11 +477,7 @@ class JobManager:
         number = self._next_attempt - 1
         self._completed.record_run(RunRecord(self.run_id, "ended", number))
         crash_point("job.cleanup")
-        try:
-            clean_up_run(self._completed, RunRecord(self.run_id, "ended", number), keep=self._settings.checkpoint.keep_on_finish)
-        except OSError as error:
-            # The job has ended, and that is noted: called a failure, it would be run again from its beginning.
-            log.warning("what job %s left behind could not be removed; its next run with resume 'auto' tries again: %s", self.job.job_name, error)
+        clean_up_run(self._completed, RunRecord(self.run_id, "ended", number), keep=self._settings.checkpoint.keep_on_finish)
 
     def _end(self, status: JobStatus) -> None:
         self.status = status
@@ -498,8 +496,14 @@ class JobManager:
 
 
 def clean_up_run(completed: CompletedCheckpoints, record: RunRecord, *, keep: bool) -> None:
-    """Removes what a run that has ended left behind, and notes that this is done."""
-    finished = completed.subsumed() if keep else completed.store.published()
-    for checkpoint_id in [*finished, *completed.store.unpublished()]:
-        completed.store.delete(checkpoint_id)
-    completed.record_run(RunRecord(record.run_id, "finished", record.attempt))
+    """Removes what a run that has ended left behind, and notes that this is done.
+
+    A storage that fails here does not make the run a failed one: it would be run again from its beginning. The next run tries again.
+    """
+    try:
+        finished = completed.subsumed() if keep else completed.store.published()
+        for checkpoint_id in [*finished, *completed.store.unpublished()]:
+            completed.store.delete(checkpoint_id)
+        completed.record_run(RunRecord(record.run_id, "finished", record.attempt))
+    except OSError as error:
+        log.warning("what run %s left behind could not be removed: %s", record.run_id, error)

@@ -144,11 +144,12 @@ class Launcher:
         store = self._open_store(job.job_name)
         self._restored_store = store
         completed = CompletedCheckpoints(store, job.job_name, self._settings.checkpoint.retained)
+        self._resume(job.job_name, completed)  # a start that is refused must not take the lead from a job that runs
+        completed.acquire_leadership()
         start = self._resume(job.job_name, completed)
         if isinstance(start, AlreadyEnded):
             local.ended_run = start.run_id
             return local
-        completed.acquire_leadership()
         local.reporting = Reporting(registry, [self._plugins.find("metrics_reporter", name).load()() for name in self._settings.metrics.reporters])
         local.report_every_s = self._settings.metrics.report_interval.total_seconds()
         task_manager = TaskManager(ports, registry, store, self._restored_store, wakeup.set)
@@ -186,7 +187,7 @@ class Launcher:
             completed,
             self._open_path,
             # With a fixed seed too, no two runs may have one id: the markers of exactly-once sinks carry it.
-            lambda before: self._ports.random.fork(f"run after {before} and checkpoint {completed.store.highest_id()}").token(),
+            lambda before: self._ports.random.fork(f"run after {before}, {completed.store.highest_id()} at {self._ports.clock.now_ms()}").token(),
             keep_on_finish=self._settings.checkpoint.keep_on_finish,
         ).decide()
 

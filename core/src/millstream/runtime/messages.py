@@ -39,6 +39,10 @@ class FromReader(msgspec.Struct, frozen=True):
     message: bytes | None = None
 
 
+class StartProcessing(msgspec.Struct, frozen=True):
+    """To a task: all tasks of the attempt have restored their state and run. No record and no timer is processed before."""
+
+
 class SplitsAssigned(msgspec.Struct, frozen=True):
     """To a reader: these are yours now."""
 

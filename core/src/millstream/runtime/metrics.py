@@ -8,9 +8,9 @@ from millstream.contracts.metrics import Counter, Gauge, Histogram, Meter
 from millstream.errors import InvalidName
 
 if TYPE_CHECKING:
-    from millstream.contracts.metrics_reporter import Metric
     from collections.abc import Callable, Iterator
 
+    from millstream.contracts.metrics_reporter import Metric
     from millstream.ports import Clock
 
 M = TypeVar("M", Counter, Gauge, Histogram, Meter)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from millstream.checkpoint.manifest import FileRef, blob, verify_file
 from millstream.contracts.state_backend import StateChunk
+from millstream.errors import DamagedCheckpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +54,10 @@ class StateReader:
     def _file(self, ref: FileRef) -> bytes:
         data = self._files.get(ref.name)
         if data is None:
-            data = self._read(ref.name)
+            try:
+                data = self._read(ref.name)
+            except FileNotFoundError as error:
+                raise DamagedCheckpoint(where=self._where, what=f"file {ref.name} is missing") from error
             verify_file(ref, data, self._where)
             self._files[ref.name] = data
         return data

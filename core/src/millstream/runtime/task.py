@@ -29,7 +29,7 @@ from millstream.records import MIN_TIMESTAMP, Barrier, EndOfInput, RecordBatch, 
 from millstream.runtime.chain import OperatorChain
 from millstream.runtime.gate import InputGate
 from millstream.runtime.log import logging_scope
-from millstream.runtime.messages import JOB_MANAGER, CancelTask, FromReader, TaskStateChanged
+from millstream.runtime.messages import JOB_MANAGER, CancelTask, FromReader, StartProcessing, TaskStateChanged
 from millstream.runtime.operators.base import OperatorContext
 from millstream.runtime.restored import RestoredState, StateReader
 from millstream.runtime.snapshot import TaskSnapshot, passing_crash_point
@@ -132,6 +132,7 @@ class Task:
         self._snapshot: TaskSnapshot | None = None
         self._chain: OperatorChain | None = None
         self._gate: InputGate | None = None
+        self._started = False
         self._stopped = False
         self._last_completed = False
         self._scope = logging_scope(deployment.job_name, deployment.vertex.name, deployment.subtask)
@@ -257,6 +258,8 @@ class Task:
             self._completed(message)
         elif isinstance(message, CheckpointAborted):
             self._aborted(message.checkpoint_id)
+        elif isinstance(message, StartProcessing):
+            self._started = True
         elif isinstance(message, CancelTask):
             self.cancel()
         elif self._chain is not None and self._chain.source is not None:
@@ -279,6 +282,8 @@ class Task:
         if self._mail:
             self._mail.popleft()()
             return True
+        if not self._started:
+            return False
         if self._timers and self._timers[0][0] <= self._ports.clock.monotonic_s():
             heapq.heappop(self._timers)[2]()
             return True
@@ -346,7 +351,7 @@ class Task:
 
     def next_due_s(self) -> float | None:
         """Monotonic time at which `run_once` is worth a call although nothing came in; None for never."""
-        if self._chain is None or self.is_over():
+        if self._chain is None or self.is_over() or not self._started:
             return None
         due = [self._timers[0][0]] if self._timers else []
         source = self._chain.source

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from millstream.runtime.operators.base import OperatorContext, Output
 
 
-
 class SinkOperator(Operator):
     """What the three have in common. `committed` tells the task when nothing is left to commit.
 
