@@ -168,9 +168,7 @@ for measured in ("3.11", "3.13"):
 @nox.session(python=False)
 def bench_faults(session: nox.Session) -> None:
     """Not there yet, comes with 0.2: the hour-long tier of fault cases and simulation seeds, with its ledger."""
-    session.error(
-        "The hour-long fault tier is not there yet; it comes with release 0.2. `nox -s faults` runs the crash points of this release."
-    )
+    session.error("The hour-long fault tier is not there yet; it comes with release 0.2. `nox -s faults` runs the crash points of this release.")
 
 
 @nox.session(python=False)

@@ -326,9 +326,7 @@ def test_example_of_the_reference_is_a_whole_file(tmp_path: Path):
     lines = []
     for section in dict.fromkeys(key.partition(".")[0] for key in SPECS):
         lines.append(f"[{section}]")
-        lines += [
-            f'{spec.key.partition(".")[2]} = "{spec.text(spec.default)}"' for spec in SPECS.values() if spec.key.startswith(f"{section}.")
-        ]
+        lines += [f'{spec.key.partition(".")[2]} = "{spec.text(spec.default)}"' for spec in SPECS.values() if spec.key.startswith(f"{section}.")]
     path = tmp_path / "millstream.toml"
     path.write_text("\n".join(lines))
     resolved = Settings.resolve(toml_path=path)

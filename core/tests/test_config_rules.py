@@ -39,9 +39,7 @@ def test_duration_in_code_is_a_timedelta_or_a_text_with_a_unit():
     assert CheckpointConfig(interval=timedelta(milliseconds=1)).interval == timedelta(milliseconds=1)
 
 
-@pytest.mark.parametrize(
-    "interval", [10, 10.0, "10", timedelta(0), timedelta(seconds=-1), timedelta(microseconds=1), timedelta.max, True, "off"]
-)
+@pytest.mark.parametrize("interval", [10, 10.0, "10", timedelta(0), timedelta(seconds=-1), timedelta(microseconds=1), timedelta.max, True, "off"])
 def test_duration_in_code_that_could_be_misread_or_is_out_of_range_is_refused(interval):
     with pytest.raises(SettingInvalid, match="Allowed: a duration of at least 1ms") as caught:
         CheckpointConfig(interval=interval)
@@ -94,9 +92,7 @@ def test_value_out_of_range_is_refused_by_key(make, key):
 
 
 def test_pause_with_several_checkpoints_at_a_time_is_refused_with_the_fix():
-    with pytest.raises(
-        SettingsConflict, match=r"checkpoint\.min_pause is 10s and checkpoint\.max_concurrent is 2: .*so only one can be"
-    ) as caught:
+    with pytest.raises(SettingsConflict, match=r"checkpoint\.min_pause is 10s and checkpoint\.max_concurrent is 2: .*so only one can be") as caught:
         CheckpointConfig(min_pause=timedelta(seconds=10), max_concurrent=2)
     assert caught.value.fix == "Set checkpoint.max_concurrent to 1, or checkpoint.min_pause to 0s"
 

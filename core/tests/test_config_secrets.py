@@ -69,9 +69,7 @@ def test_environment_reference_is_followed_at_each_reveal(monkeypatch):
     assert secret.reveal({"MILL_TEST_PASSWORD": "given", "MILL_TEST_DB": "1"}) == "redis://:given@cache:6379/1"
 
 
-@pytest.mark.parametrize(
-    ("content", "expected"), [("top\n", "top"), ("top\r\n", "top"), ("top", "top"), ("top\n\n", "top\n"), (" top ", " top ")]
-)
+@pytest.mark.parametrize(("content", "expected"), [("top\n", "top"), ("top\r\n", "top"), ("top", "top"), ("top\n\n", "top\n"), (" top ", " top ")])
 def test_file_reference_gives_the_file_without_its_last_line_end(tmp_path, content, expected):
     file = tmp_path / "password"
     file.write_bytes(content.encode())

@@ -87,7 +87,9 @@ WRONG_ARGUMENTS: list[tuple[str, Any, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("build", "message"), [(build, message) for _, build, message in WRONG_ARGUMENTS], ids=[name for name, _, _ in WRONG_ARGUMENTS])
+@pytest.mark.parametrize(
+    ("build", "message"), [(build, message) for _, build, message in WRONG_ARGUMENTS], ids=[name for name, _, _ in WRONG_ARGUMENTS]
+)
 def test_a_wrong_argument_is_refused_when_the_job_is_built_with_what_would_be_right(build: Any, message: str) -> None:
     with pytest.raises(InvalidArgument, match=message):
         build()

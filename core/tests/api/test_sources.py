@@ -253,9 +253,7 @@ def test_readers_share_the_rate_and_take_turns() -> None:
     assert seen == [[0], [1], [4], [9], [16]]
 
 
-@pytest.mark.parametrize(
-    ("rate", "stall_s", "made_up"), [(100.0, 0.5, 50), (100.0, 3600.0, 100), (0.1, 3600.0, 1), (50_000.0, 7.0, 50_000)]
-)
+@pytest.mark.parametrize(("rate", "stall_s", "made_up"), [(100.0, 0.5, 50), (100.0, 3600.0, 100), (0.1, 3600.0, 1), (50_000.0, 7.0, 50_000)])
 def test_after_a_stall_at_most_one_seconds_worth_is_made_up_for(rate: float, stall_s: float, made_up: int) -> None:
     running = Running(GeneratorSource(square, rate_per_s=rate))
     running.clock.advance(100.0)

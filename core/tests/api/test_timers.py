@@ -294,7 +294,7 @@ def test_timers_of_each_key_fire_as_a_sorted_set_does(commands: list[Any], batch
     rows = [(key, 2 * number, action, time) for number, (key, action, time) in enumerate(commands, start=1)]
 
     def element(value: Any, ctx: Any, out: Any) -> None:
-        key, _, action, time = value
+        _, _, action, time = value
         if action == "register":
             ctx.timer_service().register_event_time_timer(time)
         elif action == "delete":

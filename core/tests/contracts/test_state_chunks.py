@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millstream.contracts.state_backend import StateChunk, TableSpec
-from millstream.errors import DamagedState, ValueNotOfType
 from millstream.contracts.state_chunks import assemble, decode_chunk, encode_chunk, encode_segment
+from millstream.errors import DamagedState, ValueNotOfType
 from millstream.state.serializers import serializer_for
 
 FLAT = TableSpec("count", "flat", serializer_for(str), serializer_for(int))

@@ -126,9 +126,7 @@ BAD_PLUGINS = {
 @pytest.mark.parametrize("kind", BAD_PLUGINS)
 def test_bad_plugin_is_listed_and_harms_no_other(kind):
     bad, reason = BAD_PLUGINS[kind]
-    manager = PluginManager.with_plugins(
-        [("before", offering(sink("one"))), ("bad", bad), ("after", offering(sink("two")))], builtins=False
-    )
+    manager = PluginManager.with_plugins([("before", offering(sink("one"))), ("bad", bad), ("after", offering(sink("two")))], builtins=False)
     [failure] = manager.failures
     assert (failure.dist, failure.version, failure.entry_point) == ("bad", "0", "bad")
     assert reason in failure.error

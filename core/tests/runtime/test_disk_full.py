@@ -116,7 +116,9 @@ def test_more_failures_in_a_row_than_tolerated_end_the_job_and_say_what_to_do(tm
     disk = Disk(lambda path: False)
     job = Job(tmp_path, disk, tolerated=2)
     disk.full = between(job.clock.monotonic_s, 0.05, 1e9)
-    with pytest.raises(JobFailedError, match=r"No space left on device.*The last completed checkpoint is intact.*checkpoint\.tolerable_failures") as raised:
+    with pytest.raises(
+        JobFailedError, match=r"No space left on device.*The last completed checkpoint is intact.*checkpoint\.tolerable_failures"
+    ) as raised:
         list(job.rows())
     failure = raised.value.__cause__
     assert isinstance(failure, CheckpointFailed)

@@ -109,7 +109,7 @@ class CountAggregate(AggregateFunction[int, list[int], tuple[int, int]]):
 
 COUNTERS: dict[str, Callable[[Any], Any]] = {
     "fold": lambda keyed: keyed.fold((0, 0), lambda acc, n: (n % 5, acc[1] + 1), uid="count"),
-    "reduce": lambda keyed: keyed.reduce(lambda a, b: (a if isinstance(a, tuple) else (a % 5, 1))[:1] + ((a[1] if isinstance(a, tuple) else 1) + 1,), uid="count"),
+    "reduce": lambda keyed: keyed.reduce(lambda a, b: (*(a if isinstance(a, tuple) else (a % 5, 1))[:1], (a[1] if isinstance(a, tuple) else 1) + 1), uid="count"),
     "aggregate": lambda keyed: keyed.aggregate(CountAggregate(), uid="count"),
     "process": lambda keyed: keyed.process(CountProcess(), uid="count"),
 }  # fmt: skip

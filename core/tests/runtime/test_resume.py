@@ -165,7 +165,9 @@ def test_never_then_a_crash_and_a_restart_uses_nothing_of_the_old_run(tmp_path: 
 
 def test_by_default_an_unfinished_run_is_asked_about(tmp_path: Path) -> None:
     where = Job(tmp_path).crash(73)
-    with pytest.raises(ResumeUndecided, match=r"An unfinished run of job 'counting' left checkpoint \d+ at .*--resume auto .*--resume never .*--resume PATH") as raised:
+    with pytest.raises(
+        ResumeUndecided, match=r"An unfinished run of job 'counting' left checkpoint \d+ at .*--resume auto .*--resume never .*--resume PATH"
+    ) as raised:
         list(Job(tmp_path).rows())
     assert where == f"{raised.value.location}/chk-{raised.value.checkpoint_id}"
 
@@ -268,9 +270,7 @@ def test_a_checkpoint_with_state_of_an_operator_that_is_gone_is_refused(tmp_path
     ],
 )
 @pytest.mark.parametrize("parallelism", [1, 2])
-def test_a_state_that_changed_is_refused_before_any_record(
-    tmp_path: Path, descriptor: Any, error: Any, message: str, parallelism: int
-) -> None:
+def test_a_state_that_changed_is_refused_before_any_record(tmp_path: Path, descriptor: Any, error: Any, message: str, parallelism: int) -> None:
     Job(tmp_path, parallelism=parallelism).crash(73)
     job = Job(tmp_path, "auto", parallelism=parallelism)
     job.function = Count(descriptor)

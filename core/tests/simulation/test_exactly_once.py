@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
@@ -20,6 +21,7 @@ from millstream import (
     WatermarkStrategy,
 )
 from millstream.api.data_stream import DataStream
+from millstream.plugins import default_manager
 from millstream.testing import CRASH_POINTS, At, Faults, LedgerTarget, ScriptedSource, SimulationResult, Target, TransactionalTarget, Wait, simulate
 
 SPLITS, RECORDS_PER_SPLIT, WINDOW_MS = 4, 45, 50
@@ -181,9 +183,8 @@ def test_every_result_is_visible_once_over_many_seeds(name: str, parallelism: in
 
 ONLY_TWO_PHASE = {"sink.prepare.mid", "recovery.before_abort", "recovery.mid_abort"}
 ONLY_WRITE_AHEAD = {"sink.commit.mid"}
-ENGINE_POINTS = sorted(
-    point for point in CRASH_POINTS if point.startswith(("sink.", "recovery.", "task.", "coordinator.", "checkpoint.", "source.", "end.", "job."))
-)
+FAMILIES = ("sink.", "recovery.", "task.", "coordinator.", "checkpoint.", "source.", "end.", "job.")
+ENGINE_POINTS = sorted(point for point in CRASH_POINTS if point.startswith(FAMILIES))
 
 FIRST_CRASH = {
     # What only a restart passes needs one.
@@ -206,13 +207,13 @@ def test_loss_of_power_at_a_crash_point_changes_nothing_that_a_reader_sees(point
     assert result.injected[f"crash at {point}"] == 1, f"never reached: {result.replay}"
 
 
+FIRST = ["sink.prepare.after#5", "checkpoint.durable.before_notify#2", "checkpoint.notify.partial#2", "sink.commit.applied_no_ack#2"]
+SECOND = ["recovery.after_first_commit", "recovery.after", "sink.commit.before", "sink.commit.applied_no_ack", "sink.commit.after"]
+
+
 @pytest.mark.parametrize("kind", ["two_phase_commit", "write_ahead"])
-@pytest.mark.parametrize(
-    "second", ["recovery.after_first_commit", "recovery.after", "sink.commit.before", "sink.commit.applied_no_ack", "sink.commit.after"]
-)
-@pytest.mark.parametrize(
-    "first", ["sink.prepare.after#5", "checkpoint.durable.before_notify#2", "checkpoint.notify.partial#2", "sink.commit.applied_no_ack#2"]
-)
+@pytest.mark.parametrize("second", SECOND)
+@pytest.mark.parametrize("first", FIRST)
 def test_a_second_crash_during_the_recovery_from_the_first_changes_nothing(first: str, second: str, kind: str) -> None:
     target = make_target(kind, seed=0)
     faults = Faults(crash_at=(first, second, second), power_loss=0.5)
@@ -242,10 +243,6 @@ def test_two_sinks_of_a_job_each_show_everything_once() -> None:
 
 
 def test_files_of_the_exactly_once_file_sink_hold_every_result_once_after_losses_of_power() -> None:
-    import json
-
-    from millstream.plugins import default_manager
-
     file_sink = default_manager().find("sink", "file").load()
 
     def program(environment: StreamExecutionEnvironment) -> None:

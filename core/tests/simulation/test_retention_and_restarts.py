@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -138,7 +139,7 @@ def run_failing(script: list[Any], strategy: Any = None, **settings: Any) -> tup
 
 def waits(opened: list[float], before_failure_s: float = 0.0) -> list[int]:
     """Whole seconds from each failure to the attempt after it."""
-    return [int(later - earlier - before_failure_s) for earlier, later in zip(opened, opened[1:], strict=False)]
+    return [int(later - earlier - before_failure_s) for earlier, later in pairwise(opened)]
 
 
 def test_without_restarts_the_first_failure_is_the_end() -> None:
@@ -292,7 +293,8 @@ def test_a_storage_that_fails_while_a_job_is_deployed_again_is_one_more_failure_
         assert (result.status, target.visible()) == (JobStatus.FINISHED, [1, 2]), result.replay
 
 
-def test_a_storage_that_fails_while_an_ended_job_is_cleaned_up_does_not_make_it_a_failed_one() -> None:
+@pytest.mark.parametrize("faults", [Faults(storage_errors=3), Faults(storage_errors=4, crash_at=("job.cleanup",))], ids=repr)
+def test_a_storage_that_fails_while_an_ended_job_is_cleaned_up_does_not_make_it_a_failed_one(faults: Faults) -> None:
     """It was called failed, and run again from its beginning."""
     for seed in range(40):
         target = TransactionalTarget[int]()
@@ -300,5 +302,5 @@ def test_a_storage_that_fails_while_an_ended_job_is_cleaned_up_does_not_make_it_
         def program(environment: StreamExecutionEnvironment, target: TransactionalTarget[int] = target) -> None:
             environment.from_source(ScriptedSource([1, 2]), uid="in").sink_to(target.sink(), uid="out")
 
-        result = simulate(program, seed=seed, targets=[target], faults=Faults(storage_errors=3))
+        result = simulate(program, seed=seed, targets=[target], faults=faults)
         assert (result.status, target.visible()) == (JobStatus.FINISHED, [1, 2]), result.replay

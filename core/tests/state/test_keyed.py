@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millstream.contracts.state_backend import KeyedTables, StateChunk, TableSnapshot, TableSpec
+from millstream.contracts.state_chunks import decode_chunk, encode_chunk
 from millstream.contracts.state_descriptors import ListStateDescriptor, MapStateDescriptor, ValueStateDescriptor
 from millstream.errors import InvalidArgument, NoCurrentKey, NotKeyed, StateDeclaredTwice, StateIncompatible
-from millstream.contracts.state_chunks import decode_chunk, encode_chunk
 from millstream.state.keyed import NO_KEY, KeyContext, KeyedStateStore, StateDescription
 from millstream.state.serializers import serializer_for
 

@@ -9,10 +9,10 @@ import pytest
 
 from millstream.contracts.key_groups import KeyGroups
 from millstream.contracts.state_backend import KeyedTables, StateBackendContext, StateChunk, TableSpec
+from millstream.contracts.state_chunks import decode_chunk
 from millstream.contracts.state_descriptors import ListStateDescriptor, MapStateDescriptor, ValueStateDescriptor
 from millstream.errors import DamagedState, StateNotEncodable, UnsupportedKey
 from millstream.ports import ManualClock
-from millstream.contracts.state_chunks import decode_chunk
 from millstream.state.keyed import KeyContext, KeyedStateStore
 from millstream.state.serializers import serializer_for
 from millstream_memory import MemoryStateBackend

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -111,7 +112,9 @@ class LocalStorage:
         os.unlink(path)
 
     def delete_tree(self, path: str) -> None:
-        shutil.rmtree(path, ignore_errors=not os.path.exists(path))
+        while os.path.exists(path):
+            with suppress(FileNotFoundError):  # somebody else is removing it, too: what is left is looked at again
+                shutil.rmtree(path)
 
     def list(self, path: str) -> list[str]:
         return sorted(os.listdir(path))

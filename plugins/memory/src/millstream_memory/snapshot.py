@@ -7,8 +7,8 @@ from itertools import islice, repeat, starmap
 from typing import TYPE_CHECKING, Any, Final
 
 from millstream.contracts.state_backend import StateBackendContext, StateChunk, TableSnapshot, TableSpec
-from millstream.errors import StateNotEncodable
 from millstream.contracts.state_chunks import assemble, encode_segment
+from millstream.errors import StateNotEncodable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
