@@ -1,21 +1,32 @@
-"""The kit's job, in a process that stops itself when it is about to take the job over from whoever ran it before."""
+"""The kit's job, in a process that stops itself while it takes the job over from whoever ran it before.
+
+Environment: STALL_AT is `before` (it has decided where to begin, but is not the leader yet) or `behind` (it is the leader and has decided,
+but has started nothing yet).
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
+from typing import Any
 
 from millstream.checkpoint.store import CompletedCheckpoints
+from millstream.runtime.job_manager import JobManager
 from millstream_testkit.crash_job import main
 
-_acquire_leadership = CompletedCheckpoints.acquire_leadership
 
+def stopping_first(function: Callable[..., Any]) -> Callable[..., Any]:
+    def stop_and_call(*arguments: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGSTOP)
+        return function(*arguments)
 
-def stop_first(self: CompletedCheckpoints) -> int:
-    os.kill(os.getpid(), signal.SIGSTOP)
-    return _acquire_leadership(self)
+    return stop_and_call
 
 
 if __name__ == "__main__":
-    CompletedCheckpoints.acquire_leadership = stop_first  # type: ignore[method-assign]
+    if os.environ["STALL_AT"] == "before":
+        CompletedCheckpoints.acquire_leadership = stopping_first(CompletedCheckpoints.acquire_leadership)  # type: ignore[method-assign]
+    else:
+        JobManager.start = stopping_first(JobManager.start)  # type: ignore[method-assign]
     main()

@@ -144,9 +144,10 @@ class Launcher:
         store = self._open_store(job.job_name)
         self._restored_store = store
         completed = CompletedCheckpoints(store, job.job_name, self._settings.checkpoint.retained)
-        self._resume(job.job_name, completed)  # a start that is refused must not take the lead from a job that runs
-        completed.acquire_leadership()
-        start = self._resume(job.job_name, completed)
+        start = self._resume(job.job_name, completed)  # a start that is refused must not take the lead from a job that runs
+        if not isinstance(start, AlreadyEnded):
+            completed.acquire_leadership()
+            start = self._resume(job.job_name, completed)
         if isinstance(start, AlreadyEnded):
             local.ended_run = start.run_id
             return local

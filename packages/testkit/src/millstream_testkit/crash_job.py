@@ -76,7 +76,7 @@ def build(options: argparse.Namespace) -> StreamExecutionEnvironment:
     env = StreamExecutionEnvironment(ports=replace(ports, transport=FaultyTransport(ports.transport, faults)))
     env.set_parallelism(options.parallelism)
     env.set_max_parallelism(8)
-    env.enable_checkpointing(timedelta(milliseconds=20))
+    env.enable_checkpointing(timedelta(milliseconds=options.interval_ms))
     # The pause lets the source begin its next epoch, so that each checkpoint has one, in every run.
     env.checkpoint_config.set_min_pause_between_checkpoints(timedelta(milliseconds=10))
     env.checkpoint_config.set_checkpoint_timeout(timedelta(milliseconds=options.checkpoint_timeout_ms))
@@ -127,6 +127,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--per-epoch", type=int, default=5)
     parser.add_argument("--splits", type=int, default=2)
     parser.add_argument("--keys", type=int, default=4)
+    parser.add_argument("--interval-ms", type=int, default=20)
     parser.add_argument("--checkpoint-timeout-ms", type=int, default=10_000)
     parser.add_argument("--resume", default="auto")
     parser.add_argument("--rewind", action="store_true")

@@ -28,6 +28,7 @@ class AttemptOptions:
         crash: what MILLSTREAM_CRASH arms.
         messages: faults of messages.
         parallelism: of the job.
+        interval_ms: between checkpoints.
         checkpoint_timeout_ms: after which a checkpoint has failed.
         resume: setting `job.resume`.
         rewind: setting `job.rewind`.
@@ -38,6 +39,7 @@ class AttemptOptions:
     crash: str = ""
     messages: str = ""
     parallelism: int = 2
+    interval_ms: int = 20
     checkpoint_timeout_ms: int = 10_000
     resume: str = "auto"
     rewind: bool = False
@@ -48,6 +50,7 @@ class AttemptOptions:
         """For the command line of the job."""
         return [
             f"--parallelism={self.parallelism}",
+            f"--interval-ms={self.interval_ms}",
             f"--checkpoint-timeout-ms={self.checkpoint_timeout_ms}",
             f"--resume={self.resume}",
             f"--retained={self.retained}",
