@@ -463,7 +463,7 @@ class CheckpointFailed(MillstreamError):
 
     def sentence(self) -> str:
         return (
-            f"Checkpoint {self.checkpoint_id} failed: {self.reason}. The last completed checkpoint is intact. The job tolerates "
+            f"Checkpoint {self.checkpoint_id} failed: {self.reason.rstrip('.')}. The last completed checkpoint is intact. The job tolerates "
             f"{self.tolerated} failed checkpoints in a row (checkpoint.tolerable_failures); remove the cause or raise that number."
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from millstream.api.data_stream import DataStream
 from millstream.api.fields import FieldChoice, FieldReduce
@@ -53,6 +53,28 @@ class WindowedStream(Generic[K, T]):
         spec = WindowSpec(self._stream.keyed_by, self._assigner, self._lateness_ms, self._late_tag, **more)
         return DataStream(self._stream.environment, self._stream.add_keyed(name, spec, uid))
 
+    @overload
+    def reduce(
+        self,
+        function: Callable[[T, T], T] | ReduceFunction[T],
+        window_function: None = None,
+        *,
+        output_type: type[T] | Any = None,
+        name: str | None = None,
+        uid: str | None = None,
+    ) -> DataStream[T]: ...
+
+    @overload
+    def reduce(
+        self,
+        function: Callable[[T, T], T] | ReduceFunction[T],
+        window_function: ProcessWindowFunction[T, O, K, TimeWindow],
+        *,
+        output_type: type[T] | Any = None,
+        name: str | None = None,
+        uid: str | None = None,
+    ) -> DataStream[O]: ...
+
     def reduce(
         self,
         function: Callable[[T, T], T] | ReduceFunction[T],
@@ -72,6 +94,28 @@ class WindowedStream(Generic[K, T]):
             window_function=_checked(window_function),
             value_type=check_type(output_type),
         )
+
+    @overload
+    def aggregate(
+        self,
+        aggregate: AggregateFunction[T, A, R],
+        window_function: None = None,
+        *,
+        accumulator_type: type[A] | Any = None,
+        name: str | None = None,
+        uid: str | None = None,
+    ) -> DataStream[R]: ...
+
+    @overload
+    def aggregate(
+        self,
+        aggregate: AggregateFunction[T, A, R],
+        window_function: ProcessWindowFunction[R, O, K, TimeWindow],
+        *,
+        accumulator_type: type[A] | Any = None,
+        name: str | None = None,
+        uid: str | None = None,
+    ) -> DataStream[O]: ...
 
     def aggregate(
         self,

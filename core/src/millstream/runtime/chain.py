@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from millstream.contracts.context import Accumulator
+from millstream.errors import StateNotEncodable
 from millstream.records import MAX_TIMESTAMP
 from millstream.runtime.operators.base import Operator, Output, fan_out_batches, fan_out_events
 from millstream.runtime.operators.sink import SinkOperator
@@ -106,11 +107,24 @@ class OperatorChain:
         return self._before_end or [operator.watermark for operator in self.operators]
 
     def snapshot(self, checkpoint_id: int, send_barrier: Callable[[], None]) -> list[OperatorSnapshot]:
-        """The synchronous part of a checkpoint: prepares, lets the barrier pass, captures."""
+        """The synchronous part of a checkpoint: prepares, lets the barrier pass, captures.
+
+        Raises:
+            StateNotEncodable: the checkpoint is to be declined; the operators are as they were.
+        """
         for operator in self.operators:
             operator.prepare_snapshot(checkpoint_id)
         send_barrier()
-        return [operator.snapshot(checkpoint_id) for operator in self.operators]
+        parts: list[OperatorSnapshot] = []
+        try:
+            for operator in self.operators:
+                parts.append(operator.snapshot(checkpoint_id))
+        except StateNotEncodable:
+            for part in parts:
+                if part.tables is not None:
+                    part.tables.abandon()
+            raise
+        return parts
 
     def all_committed(self) -> bool:
         """Whether no sink has anything left to commit."""

@@ -22,7 +22,7 @@ from millstream.checkpoint.messages import (
 )
 from millstream.contracts.key_groups import KeyGroups
 from millstream.contracts.state_backend import StateBackendContext
-from millstream.errors import MillstreamError
+from millstream.errors import MillstreamError, StateNotEncodable
 from millstream.graph.execution_graph import ExecutionState, SubtaskId, task_address
 from millstream.ports import crash_point
 from millstream.records import MIN_TIMESTAMP, Barrier, EndOfInput, RecordBatch, Watermark, WatermarkStatus
@@ -368,7 +368,12 @@ class Task:
         assert chain is not None  # noqa: S101 - running
         if self._snapshot is not None:
             self._snapshot.abandon()
-        parts = chain.snapshot(barrier.checkpoint_id, lambda: self._broadcast(barrier))
+            self._snapshot = None
+        try:
+            parts = chain.snapshot(barrier.checkpoint_id, lambda: self._broadcast(barrier))
+        except StateNotEncodable as error:
+            self._decline(barrier.checkpoint_id, str(error))
+            return
         crash_point("task.snapshot.sync")
         self._snapshot = TaskSnapshot(barrier.checkpoint_id, self.subtask, chain, parts)
 
