@@ -322,3 +322,25 @@ def test_state_of_each_key_is_restored_where_the_key_is_processed(tmp_path: Path
         number = int(key.removeprefix("key-"))
         assert seen[-1] == len(range(number, COUNT, 17))
         assert set(seen) == set(range(1, seen[-1] + 1))
+
+
+def test_at_least_once_mode_loses_nothing_and_may_count_twice(tmp_path: Path) -> None:
+    env = environment(tmp_path, parallelism=2)
+    env.checkpoint_config.set_checkpointing_mode("at_least_once")
+    stream = numbers(env).rebalance().map(FailOnce(57, 130)).key_by(lambda n: n).fold(0, lambda a, n: a + 1, uid="count")
+    rows = stream.execute_and_collect()
+    assert sum(1 for n in rows if n == 1) >= COUNT
+    assert rows.result().restarts == 2
+
+
+@pytest.mark.parametrize("parallelism", [1, 2])
+def test_a_union_of_two_sources_is_exact_after_restarts(tmp_path: Path, parallelism: int) -> None:
+    """Barriers of both are aligned: neither is counted beyond the checkpoint."""
+    env = environment(tmp_path, parallelism=parallelism)
+    fast = env.generate(lambda index: index, count=COUNT, rate_per_s=1000.0, uid="fast")
+    slow = env.generate(lambda index: 1000 + index, count=COUNT // 4, rate_per_s=250.0, uid="slow")
+    united = fast.union(slow).map(FailOnce(57, 130, 1020)).set_parallelism(1)
+    last: dict[int, int] = {}
+    for key, n in united.key_by(lambda n: n % 5).fold((0, 0), lambda acc, n: (n % 5, acc[1] + 1), uid="count").execute_and_collect():
+        last[key] = n
+    assert last == dict.fromkeys(range(5), (COUNT + COUNT // 4) // 5)

@@ -9,11 +9,13 @@ from typing import Any, BinaryIO
 import pytest
 
 from millstream import (
+    AggregateFunction,
     KeyedProcessFunction,
     ListStateDescriptor,
     RestartStrategies,
     RuntimeContext,
     StreamExecutionEnvironment,
+    TumblingEventTimeWindows,
     ValueStateDescriptor,
     WatermarkStrategy,
 )
@@ -63,6 +65,19 @@ class Count(KeyedProcessFunction[int, int, Any]):
         n = (self.n.value() or 0) + 1
         self.n.update(n)
         out.collect((ctx.get_current_key(), n))
+
+
+class Collect(AggregateFunction[int, list[int], list[int]]):
+    """All values of a window."""
+
+    def create_accumulator(self) -> list[int]:
+        return []
+
+    def add(self, value: int, accumulator: list[int]) -> list[int]:
+        return [*accumulator, value]
+
+    def get_result(self, accumulator: list[int]) -> list[int]:
+        return accumulator
 
 
 class Job:
@@ -362,3 +377,37 @@ def test_the_final_watermark_is_never_stored(tmp_path: Path) -> None:
     watermarks = [state.watermark for task in manifest.tasks for state in task.operators]
     assert MAX_TIMESTAMP not in watermarks
     assert COUNT - 2 in watermarks
+
+
+@pytest.mark.parametrize("parallelism", [1, 2])
+def test_what_was_late_stays_late_in_a_job_that_got_another_operator_in_front(tmp_path: Path, parallelism: int) -> None:
+    """assign_timestamps_and_watermarks has no uid, so the new job may not find what its watermark was; the window operator knows its own."""
+
+    def run(resume: str, fail_at: int | None) -> list[Any]:
+        def event_time(index: int) -> int:
+            return 5 if 60 <= index < 90 else index
+
+        def failing(value: int) -> int:
+            if value == fail_at:
+                raise ValueError("power cut")
+            return value
+
+        job = Job(tmp_path, resume, parallelism=parallelism)
+        stream = job.env.generate(lambda index: index, count=COUNT, rate_per_s=1000.0, uid="numbers").set_parallelism(1)
+        stream = stream.map(failing).set_parallelism(1)
+        if resume == "auto":
+            stream = stream.map(lambda n: n).set_parallelism(1)
+        strategy = WatermarkStrategy.for_monotonous_timestamps().with_timestamp_assigner(event_time)
+        stamped = stream.assign_timestamps_and_watermarks(strategy).set_parallelism(1)
+        windows = stamped.key_by(lambda n: 0).window(TumblingEventTimeWindows(10)).aggregate(Collect(), uid="windows")
+        rows = windows.execute_and_collect(JOB)
+        results: list[Any] = []
+        if fail_at is None:
+            return list(rows)
+        with pytest.raises(JobFailedError, match="power cut"):
+            results.extend(rows)
+        return results
+
+    assert run("never", fail_at=80)[0] == list(range(10))
+    # The window from 50 was open at the checkpoint; records 60 to 89 belong to the window from 0, which has long been complete.
+    assert run("auto", fail_at=None) == [list(range(50, 60)), list(range(90, 100))]

@@ -53,6 +53,10 @@ SNAPSHOT_SLICE_S: Final = 0.005
 """Longest stretch of encoding between two batches."""
 
 
+BATCHES_PER_TURN: Final = 4
+"""Batches that a task takes in one turn while nothing else waits for it: what a turn costs is shared by so many."""
+
+
 @dataclass(frozen=True)
 class Ports:
     """The outside world of a process."""
@@ -284,11 +288,20 @@ class Task:
             return True
         if not self._started:
             return False
-        if self._timers and self._timers[0][0] <= self._ports.clock.monotonic_s():
+        if self._timer_is_due():
             heapq.heappop(self._timers)[2]()
             return True
-        encoded = self._advance_snapshot()
-        return self._process_input(chain) or encoded
+        progressed = self._advance_snapshot()
+        for _ in range(BATCHES_PER_TURN):
+            if not self._process_input(chain):
+                break
+            progressed = True
+            if self._mail or self._snapshot is not None or self._timer_is_due():
+                break
+        return progressed
+
+    def _timer_is_due(self) -> bool:
+        return bool(self._timers) and self._timers[0][0] <= self._ports.clock.monotonic_s()
 
     def _process_input(self, chain: OperatorChain) -> bool:
         for edge in self._edges:

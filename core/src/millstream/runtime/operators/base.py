@@ -159,7 +159,12 @@ class Operator(ABC):
         raise NotImplementedError
 
     def process_watermark(self, timestamp: int) -> None:
-        """Event time has come to `timestamp`. What that causes is emitted before the watermark."""
+        """Event time has come to `timestamp`. What that causes is emitted before the watermark.
+
+        It never goes back: an operator that was restored may know better than a new one in front of it in the chain.
+        """
+        if timestamp <= self.watermark:
+            return
         self.watermark = timestamp
         self.output.emit_watermark(timestamp)
 

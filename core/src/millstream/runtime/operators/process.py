@@ -213,11 +213,10 @@ class KeyedProcessOperator(KeyedOperator):
     def _process_stamped(self, values: list[Any], timestamps: list[int]) -> None:
         process, key, ctx, keys, check = self._function.process_element, self._key, self._ctx, self.key_context, self._new_key
         seen, out = self._seen, ListCollector()
-        times: list[int] = []
+        ends: list[int] = []
         value = None
         try:
-            for value, now in zip(values, timestamps, strict=True):
-                ctx.now = now
+            for value, ctx.now in zip(values, timestamps, strict=True):
                 keys.key = k = key(value)
                 if k not in seen:
                     check(k)
@@ -225,16 +224,17 @@ class KeyedProcessOperator(KeyedOperator):
                 produced = process(value, ctx, out)
                 if produced is not None:
                     out.extend(produced)
-                while len(times) < len(out):
-                    times.append(now)
+                ends.append(len(out))
         except MillstreamError:
             raise
         except Exception as error:
             self._refuse_key_of(value, error)
             raise self._failure(process, error, value) from error
-        self._emit(list(out), times)
+        self._emit(list(out), inherited(timestamps, ends))
 
     def process_watermark(self, timestamp: int) -> None:
+        if timestamp <= self.watermark:
+            return
         self.watermark = timestamp
         self._fire(self.event_timers, timestamp, "event")
         self.output.emit_watermark(timestamp)
@@ -280,6 +280,17 @@ class KeyedProcessOperator(KeyedOperator):
         self._scheduled_ms = None
         self._fire(self.processing_timers, self.context.clock.now_ms(), "processing")
         self.schedule_processing_timer()
+
+
+def inherited(timestamps: list[int], ends: list[int]) -> list[int]:
+    """Timestamps of the outputs, each that of its input. `ends` has the number of outputs after each input."""
+    if ends == list(range(1, len(ends) + 1)):
+        return timestamps  # one each, as most functions give
+    times: list[int] = []
+    for timestamp, end in zip(timestamps, ends, strict=True):
+        if end > len(times):
+            times.extend([timestamp] * (end - len(times)))
+    return times
 
 
 MOST_REMEMBERED_KEYS = 65_536

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,13 +16,31 @@ from millstream.runtime.operators.base import Operator, OperatorSnapshot
 from millstream.state.serializers import serializer_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from types import TracebackType
 
     from millstream.contracts.sink import SinkWriter
     from millstream.contracts.two_phase_commit import TwoPhaseCommitWriter
     from millstream.contracts.write_ahead import WriteAheadLanes
     from millstream.records import RecordBatch
     from millstream.runtime.operators.base import OperatorContext, Output
+
+
+class _Blame:
+    """Turns what a connector raises into SinkFailed. One object for all `with` blocks of an operator: entered once a batch."""
+
+    __slots__ = ("_context",)
+
+    def __init__(self, context: OperatorContext) -> None:
+        self._context = context
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if isinstance(error, Exception) and not isinstance(error, MillstreamError):
+            context = self._context
+            raise SinkFailed.of(error, sink=context.name, uid=context.uid, subtask=context.subtask, job=context.job_name) from error
 
 
 class SinkOperator(Operator):
@@ -37,6 +54,7 @@ class SinkOperator(Operator):
 
     def setup(self, context: OperatorContext, output: Output) -> None:
         super().setup(context, output)
+        self._blame = _Blame(context)
         lanes = max(context.parallelism, context.restored.lane_count)
         self._sink_context = SinkContext(
             job_name=context.job_name,
@@ -66,17 +84,9 @@ class SinkOperator(Operator):
                 raise SinkContractChanged(sink_uid=self.context.uid, stored=name, now=self.LANES or "plain")
         return lanes.get(self.LANES, [])
 
-    @contextmanager
-    def _blamed(self) -> Iterator[None]:
+    def _blamed(self) -> _Blame:
         """Says of an error that it is the sink's: the operators in front, whose calls end here, would take it for a function's own."""
-        try:
-            yield
-        except MillstreamError:
-            raise
-        except Exception as error:
-            raise SinkFailed.of(
-                error, sink=self.context.name, uid=self.context.uid, subtask=self.context.subtask, job=self.context.job_name
-            ) from error
+        return self._blame
 
     def committed(self) -> bool:
         """Whether everything of completed checkpoints is committed."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import compress
+from operator import length_hint
 from typing import TYPE_CHECKING, Any
 
 from millstream.errors import WrongBatchLength
@@ -66,6 +67,27 @@ class FilterOperator(_PerRecord):
     """Keeps the records for which the function gives something true."""
 
     def process_batch(self, batch: RecordBatch[Any]) -> None:
+        if batch.timestamps is None:
+            self._filter(batch.values)
+        else:
+            self._filter_stamped(batch)
+
+    def _filter(self, values: list[Any]) -> None:
+        self._records_in.count += len(values)
+        kept: list[Any] = []
+        rest = iter(values)
+        while True:
+            try:
+                kept.extend(filter(self._function, rest))
+                if stopped_early(values, rest):
+                    raise stop_iteration(self._function)
+            except Exception as error:  # noqa: BLE001 - whatever a user function raises goes to the policy
+                self._failed(self._function, error, values[len(values) - length_hint(rest) - 1])
+            else:
+                break
+        self._emit(kept, None)
+
+    def _filter_stamped(self, batch: RecordBatch[Any]) -> None:
         flags, failed = self._results(batch)
         values, timestamps = batch.values, batch.timestamps
         if failed:

@@ -165,6 +165,8 @@ class WindowOperator(KeyedOperator):
     # --- time
 
     def process_watermark(self, timestamp: int) -> None:
+        if timestamp <= self.watermark:
+            return
         self.watermark = timestamp
         size, heap = self._assigner.size_ms, self._heap
         while heap and heap[0] + size - 1 <= timestamp:
