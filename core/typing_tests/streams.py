@@ -1,120 +1,160 @@
-"""The public API as type checkers see it. Checked by mypy and by pyright, never run."""
+"""The element type on its way through a program. Never run: mypy and pyright read it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import assert_type
+from typing import Any, assert_type
 
 from millstream import (
     AggregateFunction,
-    Collector,
     DataStream,
     DiscardingSink,
+    FilterFunction,
+    FlatMapFunction,
+    JobClient,
     JobExecutionResult,
-    KeyedProcessContext,
-    KeyedProcessFunction,
     KeyedStream,
+    KeySelector,
     MapFunction,
     OutputTag,
-    ProcessWindowFunction,
-    RuntimeContext,
+    ReduceFunction,
+    RestartStrategies,
     StreamExecutionEnvironment,
-    TimeWindow,
     TumblingEventTimeWindows,
-    ValueState,
-    ValueStateDescriptor,
     WatermarkStrategy,
-    WindowContext,
     WindowedStream,
+    dead_letter,
 )
+from millstream.api.data_stream import DataStreamSink
 
 
+@dataclass(frozen=True)
 class Reading:
-    """A record."""
-
     sensor: str
-    at_ms: int
     celsius: float
+    at_ms: int
 
 
-class Mean(AggregateFunction[Reading, tuple[int, float], float]):
-    """An aggregate."""
-
-    def create_accumulator(self) -> tuple[int, float]:
-        return 0, 0.0
-
-    def add(self, value: Reading, accumulator: tuple[int, float]) -> tuple[int, float]:
-        return accumulator[0] + 1, accumulator[1] + value.celsius
-
-    def get_result(self, accumulator: tuple[int, float]) -> float:
-        return accumulator[1] / accumulator[0]
+class Parse(MapFunction[str, Reading]):
+    def map(self, value: str) -> Reading:
+        return Reading(value, 0.0, 0)
 
 
-class WithSensor(ProcessWindowFunction[float, tuple[str, float], str, TimeWindow]):
-    """A window function."""
-
-    def process(self, key: str, context: WindowContext[TimeWindow], elements: Iterable[float]) -> Iterable[tuple[str, float]]:
-        assert_type(context.window(), TimeWindow)
-        return [(key, element) for element in elements]
+class Words(FlatMapFunction[str, str]):
+    def flat_map(self, value: str) -> Iterable[str]:
+        return value.split()
 
 
-class Count(KeyedProcessFunction[str, Reading, int]):
-    """A process function."""
-
-    count: ValueState[int]
-
-    def open(self, context: RuntimeContext) -> None:
-        self.count = context.get_state(ValueStateDescriptor[int]("count", int))
-        assert_type(context.get_state(ValueStateDescriptor[str]("name")), ValueState[str])
-
-    def process_element(self, value: Reading, ctx: KeyedProcessContext, out: Collector[int]) -> None:
-        seen = self.count.value()
-        assert_type(seen, int | None)
-        self.count.update((seen or 0) + 1)
-        self.count.update("one")  # type: ignore[arg-type]
-        out.collect((seen or 0) + 1)
+class Warm(FilterFunction[Reading]):
+    def filter(self, value: Reading) -> bool:
+        return value.celsius > 20
 
 
-class Celsius(MapFunction[Reading, float]):
-    """A map function."""
-
-    def map(self, value: Reading) -> float:
-        return value.celsius
+class BySensor(KeySelector[Reading, str]):
+    def get_key(self, value: Reading) -> str:
+        return value.sensor
 
 
-def element_types_follow_the_functions(environment: StreamExecutionEnvironment, readings: list[Reading]) -> None:
-    stream = environment.from_collection(readings, uid="readings")
-    assert_type(stream, DataStream[Reading])
-    assert_type(stream.map(lambda reading: reading.celsius), DataStream[float])
-    assert_type(stream.map(Celsius()), DataStream[float])
-    assert_type(stream.filter(lambda reading: reading.celsius > 0), DataStream[Reading])
-    assert_type(stream.flat_map(lambda reading: [reading.sensor]), DataStream[str])
-    assert_type(stream.map_batch(lambda batch: [reading.at_ms for reading in batch]), DataStream[int])
-    assert_type(stream.union(stream), DataStream[Reading])
-    assert_type(stream.get_side_output(OutputTag[str]("late", str)), DataStream[str])
-    stream.map(lambda reading: reading.fahrenheit)  # type: ignore[attr-defined]
-    stream.sink_to(DiscardingSink(), uid="nowhere")
-    assert_type(environment.execute("readings"), JobExecutionResult)
+class Coldest(ReduceFunction[Reading]):
+    def reduce(self, first: Reading, second: Reading) -> Reading:
+        return min(first, second, key=celsius)
 
 
-def keys_and_windows_carry_their_types(stream: DataStream[Reading]) -> None:
-    strategy = WatermarkStrategy.for_bounded_out_of_orderness(timedelta(seconds=3)).with_timestamp_assigner(lambda reading: reading.at_ms)
-    keyed = stream.assign_timestamps_and_watermarks(strategy).key_by(lambda reading: reading.sensor)
-    assert_type(keyed, KeyedStream[str, Reading])
-    assert_type(keyed.reduce(lambda first, second: first if first.celsius < second.celsius else second, uid="min"), DataStream[Reading])
-    assert_type(keyed.fold(0, lambda count, _: count + 1, uid="count"), DataStream[int])
-    assert_type(keyed.aggregate(Mean(), uid="mean"), DataStream[float])
-    assert_type(keyed.min("celsius", uid="least"), DataStream[Reading])
-    assert_type(keyed.process(Count(), uid="counted"), DataStream[int])
-    windowed = keyed.window(TumblingEventTimeWindows.of(timedelta(seconds=15))).allowed_lateness(timedelta(seconds=1))
-    assert_type(windowed, WindowedStream[str, Reading])
-    assert_type(windowed.reduce(lambda first, _: first, uid="first"), DataStream[Reading])
-    assert_type(windowed.aggregate(Mean(), uid="window-mean"), DataStream[float])
-    assert_type(windowed.aggregate(Mean(), WithSensor(), uid="named-mean"), DataStream[tuple[str, float]])
+class Mean(AggregateFunction[Reading, tuple[float, int], float]):
+    def create_accumulator(self) -> tuple[float, int]:
+        return 0.0, 0
+
+    def add(self, value: Reading, accumulator: tuple[float, int]) -> tuple[float, int]:
+        return accumulator[0] + value.celsius, accumulator[1] + 1
+
+    def get_result(self, accumulator: tuple[float, int]) -> float:
+        return accumulator[0] / accumulator[1]
 
 
-def collected_records_have_the_streams_type(stream: DataStream[Reading]) -> None:
-    with stream.map(lambda reading: reading.at_ms).execute_and_collect("times") as rows:
-        for row in rows:
-            assert_type(row, int)
+def celsius(reading: Reading) -> float:
+    return reading.celsius
+
+
+def length(text: str) -> int:
+    return len(text)
+
+
+def sources(env: StreamExecutionEnvironment) -> None:
+    assert_type(env.from_collection(["a"]), DataStream[str])
+    assert_type(env.from_collection(range(3), uid="numbers"), DataStream[int])
+    assert_type(env.generate(lambda index: Reading("s", float(index), index), count=5, rate_per_s=10.0), DataStream[Reading])
+    assert_type(env.generate(str), DataStream[str])
+    assert_type(env.read_text_file("in.txt"), DataStream[str])
+    assert_type(env.socket_text_stream("localhost", 9999), DataStream[str])
+    assert_type(env.read_csv_file("in.csv", record_type=Reading), DataStream[Reading])
+    assert_type(env.read_json_lines("in.jsonl", record_type=Reading), DataStream[Reading])
+    assert_type(env.read_csv_file("in.csv", types={"sensor": str}), DataStream[Any])
+    assert_type(env.read_json_lines("in.jsonl"), DataStream[Any])
+
+
+def stateless(lines: DataStream[str], readings: DataStream[Reading]) -> None:
+    assert_type(lines.map(length), DataStream[int])
+    assert_type(lines.map(lambda line: line.split(",")), DataStream[list[str]])
+    assert_type(lines.map(Parse()), DataStream[Reading])
+    assert_type(lines.flat_map(Words()), DataStream[str])
+    assert_type(lines.flat_map(lambda line: line.split()), DataStream[str])
+    assert_type(readings.filter(Warm()), DataStream[Reading])
+    assert_type(readings.filter(lambda reading: reading.celsius > 20), DataStream[Reading])
+    assert_type(readings.map_batch(lambda batch: [reading.celsius for reading in batch]), DataStream[float])
+    assert_type(lines.map(length, output_type=int, name="length", uid="length", on_error="skip"), DataStream[int])
+    assert_type(lines.map(length, on_error=dead_letter(DiscardingSink())), DataStream[int])
+
+
+def same_element_type(readings: DataStream[Reading]) -> None:
+    strategy: WatermarkStrategy[Reading] = WatermarkStrategy.for_bounded_out_of_orderness(timedelta(seconds=3))
+    assert_type(readings.assign_timestamps_and_watermarks(strategy), DataStream[Reading])
+    assert_type(readings.union(readings), DataStream[Reading])
+    assert_type(readings.rebalance().rescale().broadcast().forward().global_().shuffle(), DataStream[Reading])
+    assert_type(readings.partition_custom(lambda key, n: key % n, lambda reading: reading.at_ms), DataStream[Reading])
+    assert_type(readings.name("x").uid("y").set_parallelism(2).set_max_parallelism(8).disable_chaining().start_new_chain(), DataStream[Reading])
+    assert_type(readings.get_side_output(OutputTag("late", str)), DataStream[str])
+    assert_type(readings.print("debug"), DataStreamSink)
+    assert_type(readings.sink_to(DiscardingSink(), uid="out").name("out"), DataStreamSink)
+
+
+def keyed(readings: DataStream[Reading], pairs: DataStream[tuple[str, int]]) -> None:
+    assert_type(readings.key_by(lambda reading: reading.sensor), KeyedStream[str, Reading])
+    assert_type(readings.key_by(BySensor(), key_type=str), KeyedStream[str, Reading])
+    by_word = pairs.key_by(lambda pair: pair[0])
+    assert_type(by_word, KeyedStream[str, tuple[str, int]])
+    assert_type(by_word.reduce(lambda a, b: (a[0], a[1] + b[1])), DataStream[tuple[str, int]])
+    assert_type(readings.key_by(BySensor()).reduce(Coldest(), uid="coldest"), DataStream[Reading])
+    assert_type(by_word.fold(0, lambda total, pair: total + pair[1], uid="total"), DataStream[int])
+    assert_type(readings.key_by(BySensor()).aggregate(Mean(), uid="mean"), DataStream[float])
+    assert_type(by_word.sum(1), DataStream[tuple[str, int]])
+    assert_type(by_word.min_by(1), DataStream[tuple[str, int]])
+
+
+def windowed(readings: DataStream[Reading]) -> None:
+    windows = readings.key_by(BySensor()).window(TumblingEventTimeWindows.of(timedelta(seconds=15), offset=timedelta(hours=-8)))
+    assert_type(windows, WindowedStream[str, Reading])
+    late = OutputTag("late", Reading)
+    assert_type(windows.allowed_lateness(timedelta(seconds=5)).side_output_late_data(late), WindowedStream[str, Reading])
+    assert_type(windows.reduce(Coldest(), uid="coldest"), DataStream[Reading])
+    assert_type(windows.reduce(lambda a, b: a), DataStream[Reading])
+    assert_type(windows.aggregate(Mean(), uid="mean"), DataStream[float])
+    assert_type(windows.min("celsius"), DataStream[Reading])
+
+
+def execution(env: StreamExecutionEnvironment, readings: DataStream[Reading]) -> None:
+    assert_type(env.execute("job"), JobExecutionResult)
+    assert_type(env.execute_async("job"), JobClient)
+    assert_type(env.execute_async("job").result(timeout_s=5.0), JobExecutionResult)
+    with readings.execute_and_collect() as rows:
+        assert_type(list(rows), list[Reading])
+    assert_type(next(readings.execute_and_collect("job")), Reading)
+
+
+def settings(env: StreamExecutionEnvironment) -> None:
+    assert_type(StreamExecutionEnvironment.get_execution_environment(), StreamExecutionEnvironment)
+    assert_type(StreamExecutionEnvironment.create_local_environment(parallelism=2), StreamExecutionEnvironment)
+    assert_type(env.set_parallelism(2).set_max_parallelism(8).enable_checkpointing(timedelta(seconds=1)), StreamExecutionEnvironment)
+    env.checkpoint_config.set_checkpoint_storage("./checkpoints").set_retained_checkpoints(3).set_checkpoint_timeout(timedelta(minutes=1))
+    env.set_restart_strategy(RestartStrategies.fixed_delay(3, timedelta(seconds=10)))

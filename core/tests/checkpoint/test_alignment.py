@@ -75,10 +75,12 @@ def test_a_finished_checkpoint_is_not_taken_again() -> None:
     assert aligner.arrived(0, barrier(4)) is None
 
 
-EVENTS = st.lists(st.one_of(st.tuples(st.just("barrier"), st.integers(0, 2), st.integers(1, 5)), st.tuples(st.just("abort"), st.integers(1, 5))), max_size=40)
+EVENTS = st.lists(
+    st.one_of(st.tuples(st.just("barrier"), st.integers(0, 2), st.integers(1, 5)), st.tuples(st.just("abort"), st.integers(1, 5))), max_size=40
+)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(events=EVENTS)
 def test_at_most_one_checkpoint_is_pending_ids_rise_and_only_channels_of_the_pending_one_are_blocked(events: list[Any]) -> None:
     aligner = BarrierAligner(3)

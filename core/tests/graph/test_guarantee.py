@@ -53,7 +53,15 @@ def leg(env: StreamExecutionEnvironment, sink: SinkCapabilities, replayable: boo
 
 @pytest.mark.parametrize(
     ("sink", "wanted"),
-    [(PLAIN, AT_LEAST), (IDEMPOTENT, EXACTLY), (WRITE_AHEAD, EXACTLY), (MARKER_APART, AT_LEAST), (NO_FENCE, AT_LEAST), (TWO_PHASE, EXACTLY), (FORGETS, AT_LEAST)],
+    [
+        (PLAIN, AT_LEAST),
+        (IDEMPOTENT, EXACTLY),
+        (WRITE_AHEAD, EXACTLY),
+        (MARKER_APART, AT_LEAST),
+        (NO_FENCE, AT_LEAST),
+        (TWO_PHASE, EXACTLY),
+        (FORGETS, AT_LEAST),
+    ],
 )
 def test_behind_a_replayable_source_the_sink_decides(sink: SinkCapabilities, wanted: Guarantee) -> None:
     found = leg(environment(), sink)
@@ -93,7 +101,9 @@ def test_a_job_that_asks_for_more_than_a_leg_gives_is_refused_before_it_runs(tmp
     stream = env.from_collection([1], uid="in")
     stream.sink_to(Described(WRITE_AHEAD), uid="ledger")
     stream.sink_to(DiscardingSink(), name="log", uid="log")
-    with pytest.raises(GuaranteeNotMet, match=r"asks for exactly.once, but from source .*'in'.* to sink 'log' \(uid 'log'\) it gives at.least.once") as raised:
+    with pytest.raises(
+        GuaranteeNotMet, match=r"asks for exactly.once, but from source .*'in'.* to sink 'log' \(uid 'log'\) it gives at.least.once"
+    ) as raised:
         env.execute("strict")
     assert raised.value.fix
     assert not list(tmp_path.iterdir())

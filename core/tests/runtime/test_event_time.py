@@ -89,6 +89,7 @@ def test_negative_times_and_the_smallest_do_not_overflow() -> None:
     assert source.read(-5000) == [-6001]
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(-1000, 1000), min_size=1, max_size=5), max_size=10), st.integers(0, 50))
 def test_watermarks_rise_only_and_never_pass_a_promised_record(batches: list[list[int]], bound: int) -> None:
     source = Source(bounded(bound))

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from millstream import RestartStrategies, StreamExecutionEnvironment
@@ -40,6 +40,7 @@ def test_failure_rate_counts_a_failure_exactly_one_interval_ago() -> None:
     assert delays(FailureRate(2, 60.0, 1.0), 0, 30, 60.001) == [1.0, 1.0, 1.0]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 20), max_size=30), st.integers(1, 4), st.integers(1, 30))
 def test_failure_rate_gives_up_when_more_than_so_many_fall_into_the_interval(gaps: list[int], rate: int, interval: int) -> None:
     strategy, times, now = FailureRate(rate, float(interval), 1.0), list[int](), 0

@@ -28,7 +28,7 @@ class WatchedStore(EphemeralStore):
         self._events = events
         self.broken = False
 
-    def publish(self, checkpoint_id: int, manifest: bytes) -> None:
+    def publish(self, checkpoint_id: int, manifest: bytes, check: Any = None) -> None:
         if self.broken:
             raise OSError(28, "No space left on device")
         self._events.append(f"durable {checkpoint_id}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from millstream import TimeWindow, TumblingEventTimeWindows
@@ -13,6 +13,7 @@ from millstream import TimeWindow, TumblingEventTimeWindows
 HOUR = 3_600_000
 
 
+@settings(deadline=None)
 @given(timestamp=st.integers(-(2**62), 2**62), size=st.integers(1, 10**9), data=st.data())
 def test_a_window_holds_its_record_and_starts_at_a_multiple_of_its_size(timestamp: int, size: int, data: st.DataObject) -> None:
     offset = data.draw(st.integers(-size + 1, size - 1))

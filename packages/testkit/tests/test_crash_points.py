@@ -26,10 +26,10 @@ CRASH_LOOP = CrashCase((Crash("sink.commit.before", 2), Crash("recovery.after"),
 def cases(harness: SinkHarness, *, full: bool) -> list[CrashCase]:
     singles, pairs = single_cases(harness), pair_cases(harness)
     if not full:
-        # Each point with the files, those of sinks and checkpoints with the ledger as well; first, second and last pass take turns.
+        # Each point with the files, those of sinks with the ledger as well; first, second and last pass take turns.
         points = {case.crashes[0].point for case in singles}
         if not isinstance(harness, FileSinkHarness):
-            points = {point for point in points if point.startswith(("sink.", "checkpoint."))}
+            points = {point for point in points if point.startswith("sink.")}
         singles = sample([case for case in singles if case.crashes[0].point in points], len(points), SEED)
         pairs = sample(pairs, 6, SEED)
     return [*singles, *recovery_cases(harness), *pairs, CRASH_LOOP]

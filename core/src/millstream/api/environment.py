@@ -7,7 +7,7 @@ import os
 import sys
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from millstream.api.checkpointing import CheckpointOptions
 from millstream.api.data_stream import DataStream
@@ -219,13 +219,39 @@ class StreamExecutionEnvironment:
         """Lines of a file, of the files of a folder, or of those that match a pattern. Options are FileSource's, and `on_error`."""
         return self._files(path, TextFormat(), watermark_strategy, uid, options)
 
+    @overload
+    def read_csv_file(
+        self,
+        path: str | os.PathLike[str],
+        watermark_strategy: WatermarkStrategy[Any] | None = None,
+        *,
+        record_type: type[T],
+        has_header: bool = False,
+        delimiter: str = ",",
+        uid: str | None = None,
+        **options: Any,
+    ) -> DataStream[T]: ...
+
+    @overload
     def read_csv_file(
         self,
         path: str | os.PathLike[str],
         watermark_strategy: WatermarkStrategy[Any] | None = None,
         *,
         types: Mapping[str, Any] | None = None,
-        record_type: type[T] | None = None,
+        has_header: bool = False,
+        delimiter: str = ",",
+        uid: str | None = None,
+        **options: Any,
+    ) -> DataStream[Any]: ...
+
+    def read_csv_file(
+        self,
+        path: str | os.PathLike[str],
+        watermark_strategy: WatermarkStrategy[Any] | None = None,
+        *,
+        types: Mapping[str, Any] | None = None,
+        record_type: type[Any] | None = None,
         has_header: bool = False,
         delimiter: str = ",",
         uid: str | None = None,
@@ -235,12 +261,34 @@ class StreamExecutionEnvironment:
         file_format: CsvFormat[Any] = CsvFormat(types=types, record_type=record_type, has_header=has_header, delimiter=delimiter)
         return self._files(path, file_format, watermark_strategy, uid, options)
 
+    @overload
     def read_json_lines(
         self,
         path: str | os.PathLike[str],
         watermark_strategy: WatermarkStrategy[Any] | None = None,
         *,
-        record_type: type[T] | Any = None,
+        record_type: type[T],
+        uid: str | None = None,
+        **options: Any,
+    ) -> DataStream[T]: ...
+
+    @overload
+    def read_json_lines(
+        self,
+        path: str | os.PathLike[str],
+        watermark_strategy: WatermarkStrategy[Any] | None = None,
+        *,
+        record_type: Any = None,
+        uid: str | None = None,
+        **options: Any,
+    ) -> DataStream[Any]: ...
+
+    def read_json_lines(
+        self,
+        path: str | os.PathLike[str],
+        watermark_strategy: WatermarkStrategy[Any] | None = None,
+        *,
+        record_type: Any = None,
         uid: str | None = None,
         **options: Any,
     ) -> DataStream[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 from millstream.contracts.state_descriptors import check_name
 
@@ -19,7 +19,13 @@ class OutputTag(Generic[T]):
 
     __slots__ = ("output_type", "tag_id")
 
-    def __init__(self, tag_id: str, output_type: type[T] | Any = None) -> None:
+    @overload
+    def __init__(self, tag_id: str, output_type: type[T]) -> None: ...
+
+    @overload
+    def __init__(self: OutputTag[Any], tag_id: str, output_type: Any = None) -> None: ...
+
+    def __init__(self, tag_id: str, output_type: Any = None) -> None:
         check_name("side output", tag_id)
         self.tag_id = tag_id
         self.output_type = output_type

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from millstream.contracts.checkpoint_storage import CheckpointStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 
 class EphemeralStore(CheckpointStore):
@@ -24,7 +24,8 @@ class EphemeralStore(CheckpointStore):
     def write_file(self, checkpoint_id: int, name: str, parts: Iterable[bytes]) -> None:
         self._files[checkpoint_id, name] = b"".join(parts)
 
-    def publish(self, checkpoint_id: int, manifest: bytes) -> None:
+    def publish(self, checkpoint_id: int, manifest: bytes, check: Callable[[], None] = lambda: None) -> None:
+        check()
         self._manifests[checkpoint_id] = manifest
 
     def published(self) -> Sequence[int]:

@@ -50,6 +50,7 @@ class CompletedCheckpoints:
             epoch += 1
         self.store.write_document("leader", str(epoch).encode())
         self._epoch = epoch
+        self.store.fence()
         return epoch
 
     def _newest_leader(self) -> int | None:
@@ -58,8 +59,7 @@ class CompletedCheckpoints:
 
     def publish(self, manifest: Manifest) -> None:
         """Makes a checkpoint exist, unless another leader has taken over."""
-        self._check_leadership()
-        self.store.publish(manifest.checkpoint_id, encode_manifest(manifest))
+        self.store.publish(manifest.checkpoint_id, encode_manifest(manifest), self._check_leadership)
 
     def _check_leadership(self) -> None:
         # A newer leader creates its document before it does anything else, so looking for the next number is enough.
@@ -103,5 +103,6 @@ class CompletedCheckpoints:
             raise DamagedCheckpoint(where=self.store.location(), what=f"the record of the current run cannot be read ({error})") from error
 
     def record_run(self, record: RunRecord) -> None:
-        """Notes the current run."""
+        """Notes the current run, unless another leader has taken over."""
+        self._check_leadership()
         self.store.write_document("run", msgspec.json.encode(record))

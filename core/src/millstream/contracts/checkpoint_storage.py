@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from millstream.errors import NoCheckpointToResume
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from millstream.ports import Storage
 
@@ -31,6 +31,10 @@ class CheckpointStorageContext:
     storage: Storage
 
 
+def _nothing() -> None:
+    """The check of somebody who has no rivals."""
+
+
 class CheckpointStore(ABC):
     """The checkpoints of one job."""
 
@@ -43,8 +47,19 @@ class CheckpointStore(ABC):
         """
 
     @abstractmethod
-    def publish(self, checkpoint_id: int, manifest: bytes) -> None:
-        """Makes the checkpoint exist, atomically and durably. Publishing twice is an error (FileExistsError)."""
+    def publish(self, checkpoint_id: int, manifest: bytes, check: Callable[[], None] = _nothing) -> None:
+        """Makes the checkpoint exist, atomically and durably. Publishing twice is an error (FileExistsError).
+
+        Args:
+            check: called at the last moment before the atomic step, when everything else is in place; what it raises prevents that step.
+        """
+
+    def fence(self) -> None:
+        """From now on no checkpoint can be published whose `publish` had called `check` before, and had not published yet.
+
+        A new leader calls it before it looks for the checkpoint to go on from: one that an old leader was about to publish either exists
+        by then, or never will.
+        """
 
     @abstractmethod
     def published(self) -> Sequence[int]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from millstream.errors import InvalidName
 
 if TYPE_CHECKING:
+    import builtins
     from collections.abc import Iterable, Iterator
 
 T = TypeVar("T")
@@ -37,8 +38,21 @@ class ValueStateDescriptor(Generic[T]):
     """
 
     name: str
-    type: type[T] | Any = None
+    type: builtins.type[T] | Any = None
     default: T | None = None
+
+    if TYPE_CHECKING:  # the dataclass makes the real one; these say what T is
+
+        @overload
+        def __init__(self, name: str, type: builtins.type[T], default: T | None = None) -> None: ...
+
+        @overload
+        def __init__(self, name: str, type: None = None, *, default: T) -> None: ...
+
+        @overload
+        def __init__(self: ValueStateDescriptor[Any], name: str, type: Any = None, default: Any = None) -> None: ...
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None: ...
 
     def __post_init__(self) -> None:
         check_name("state", self.name)
@@ -54,7 +68,17 @@ class ListStateDescriptor(Generic[T]):
     """
 
     name: str
-    type: type[T] | Any = None
+    type: builtins.type[T] | Any = None
+
+    if TYPE_CHECKING:  # the dataclass makes the real one; these say what T is
+
+        @overload
+        def __init__(self, name: str, type: builtins.type[T]) -> None: ...
+
+        @overload
+        def __init__(self: ListStateDescriptor[Any], name: str, type: Any = None) -> None: ...
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None: ...
 
     def __post_init__(self) -> None:
         check_name("state", self.name)
@@ -73,6 +97,16 @@ class MapStateDescriptor(Generic[K, V]):
     name: str
     key_type: type[K] | Any = None
     value_type: type[V] | Any = None
+
+    if TYPE_CHECKING:  # the dataclass makes the real one; these say what T is
+
+        @overload
+        def __init__(self, name: str, key_type: type[K], value_type: type[V]) -> None: ...
+
+        @overload
+        def __init__(self: MapStateDescriptor[Any, Any], name: str, key_type: Any = None, value_type: Any = None) -> None: ...
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None: ...
 
     def __post_init__(self) -> None:
         check_name("state", self.name)

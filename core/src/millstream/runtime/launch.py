@@ -14,7 +14,7 @@ from millstream.errors import NoDurableStorage
 from millstream.ports import LocalStorage, LocalTransport, SeededRandom, SystemClock, ThreadExecutor
 from millstream.runtime.driver import InlineDriver
 from millstream.runtime.embedded import EmbeddedClusterBackend
-from millstream.runtime.job_manager import JobManager, JobStart
+from millstream.runtime.job_manager import JobManager
 from millstream.runtime.job_status import JobExecutionResult, JobStatus
 from millstream.runtime.metrics import MetricRegistry
 from millstream.runtime.reporting import Reporting
@@ -144,10 +144,10 @@ class Launcher:
         store = self._open_store(job.job_name)
         self._restored_store = store
         completed = CompletedCheckpoints(store, job.job_name, self._settings.checkpoint.retained)
-        start = self._resume(job.job_name, completed)  # a start that is refused must not take the lead from a job that runs
-        if not isinstance(start, AlreadyEnded):
-            completed.acquire_leadership()
-            start = self._resume(job.job_name, completed)
+        resumption = self._resumption(job.job_name, completed)
+        resumption.check()
+        completed.acquire_leadership()
+        start = resumption.decide()
         if isinstance(start, AlreadyEnded):
             local.ended_run = start.run_id
             return local
@@ -181,7 +181,7 @@ class Launcher:
         backend: StateBackend = self._plugins.find("state_backend", self._settings.state.backend).load()()
         return backend
 
-    def _resume(self, job_name: str, completed: CompletedCheckpoints) -> JobStart | AlreadyEnded:
+    def _resumption(self, job_name: str, completed: CompletedCheckpoints) -> Resumption:
         return Resumption(
             self._settings.job,
             job_name,
@@ -190,7 +190,7 @@ class Launcher:
             # With a fixed seed too, no two runs may have one id: the markers of exactly-once sinks carry it.
             lambda before: self._ports.random.fork(f"run after {before}, {completed.store.highest_id()} at {self._ports.clock.now_ms()}").token(),
             keep_on_finish=self._settings.checkpoint.keep_on_finish,
-        ).decide()
+        )
 
     def _open_path(self, path: str) -> tuple[Manifest, str]:
         storage = find_checkpoint_storage(self._plugins, self._settings.checkpoint.storage or path)

@@ -50,14 +50,30 @@ class Resumption:
         self._new_run_id = new_run_id
         self._keep_on_finish = keep_on_finish
 
-    def decide(self) -> JobStart | AlreadyEnded:
-        """How the run begins.
+    def check(self) -> None:
+        """Refuses a start that would be refused anyway, without changing anything: it must not take the lead from a job that runs.
 
         Raises:
             ResumeUndecided: an unfinished run left checkpoints, and the setting is `ask`.
+            DamagedCheckpoint, NoCheckpointToResume: what is at the path cannot be resumed from.
+        """
+        wish = self._config.resume
+        if wish == "ask":
+            published = self._completed.store.published()
+            run = self._last_run()
+            if published and (run is None or run.status == "running"):
+                raise ResumeUndecided(job_name=self._job_name, location=self._completed.store.location(), checkpoint_id=published[-1])
+        elif wish not in ("auto", "never"):
+            self._open_path(wish)
+
+    def decide(self) -> JobStart | AlreadyEnded:
+        """How the run begins. Only for the leader.
+
+        Raises:
             DamagedCheckpoint: the checkpoint to resume from does not verify.
             NoCheckpointToResume: there is none at the path.
         """
+        self.check()  # once more: what was there may have changed before we were the leader
         wish = self._config.resume
         run = self._last_run()
         if wish == "auto" and run is not None and run.status == "ended":
@@ -70,10 +86,11 @@ class Resumption:
             manifest, where = self._open_path(wish)
             return self._from(manifest, where, run)
         published = self._completed.store.published()
-        if not published or (run is not None and run.status != "running"):
+        if run is not None and run.status != "running":
             return self._fresh(run)
-        if wish == "ask":
-            raise ResumeUndecided(job_name=self._job_name, location=self._completed.store.location(), checkpoint_id=published[-1])
+        if not published:
+            # A run that died before its first checkpoint has committed nothing: it begins again, and its sinks clear away what it left open.
+            return JobStart(run.run_id, first_attempt=run.attempt + 1) if run is not None else self._fresh(run)
         manifest = self._completed.read(published[-1])
         return self._from(manifest, self._completed.store.location(published[-1]), run)
 

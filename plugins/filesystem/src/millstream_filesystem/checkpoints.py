@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _MANIFEST: Final = "_metadata"
 _CHECKPOINT: Final = re.compile(r"chk-(\d+)", re.ASCII)
 _HIGHEST: Final = re.compile(r"\.highest-(\d+)", re.ASCII)
+_FENCED: Final = re.compile(r"\.fenced-(\d+)", re.ASCII)
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]*", re.ASCII)
 _RESERVED: Final = re.compile(r"chk-\d+|shared|taskowned", re.ASCII)
 
@@ -95,9 +96,14 @@ class FilesystemCheckpointStore(CheckpointStore):
     def write_file(self, checkpoint_id: int, name: str, parts: Iterable[bytes]) -> None:
         self._write_new(self._make_checkpoint_folder(checkpoint_id), _checked(name), parts, lambda: None)
 
-    def publish(self, checkpoint_id: int, manifest: bytes) -> None:
+    def publish(self, checkpoint_id: int, manifest: bytes, check: Callable[[], None] = lambda: None) -> None:
         folder = self._make_checkpoint_folder(checkpoint_id)
-        self._write_new(folder, _MANIFEST, [manifest], lambda: crash_point("checkpoint.metadata.before_rename"))
+
+        def last_look() -> None:
+            check()
+            crash_point("checkpoint.metadata.before_rename")
+
+        self._write_new(folder, _MANIFEST, [manifest], last_look)
         crash_point("checkpoint.metadata.renamed")
         try:
             self._storage.sync_folder(folder)
@@ -105,6 +111,31 @@ class FilesystemCheckpointStore(CheckpointStore):
         except OSError:
             self._forget(f"{folder}/{_MANIFEST}")  # who is told that it failed must not find it later
             raise
+
+    def fence(self) -> None:
+        """Moves the folders of unpublished checkpoints away: a manifest that was about to be renamed into one of them no longer can be."""
+        self._put_back()
+        for number in self.unpublished():
+            folder, aside = self.location(number), f"{self._job_folder}/.fenced-{number}"
+            if self._storage.info(folder) is None:
+                continue
+            self._remember(max(number, self.highest_id()))
+            self._storage.rename(folder, aside)
+        self._put_back()
+
+    def _put_back(self) -> None:
+        """Deletes what was moved away, unless its manifest was published just before the move."""
+        names = self._storage.list(self._job_folder) if self._storage.is_folder(self._job_folder) else []
+        for name in names:
+            match = _FENCED.fullmatch(name)
+            if match is None:
+                continue
+            aside = f"{self._job_folder}/{name}"
+            if self._storage.info(f"{aside}/{_MANIFEST}") is not None:
+                self._storage.rename(aside, self.location(int(match[1])))
+                self._storage.sync_folder(self._job_folder)
+            else:
+                self._storage.delete_tree(aside)
 
     def published(self) -> Sequence[int]:
         return [number for number in self._ids() if self._storage.info(f"{self.location(number)}/{_MANIFEST}") is not None]
@@ -164,10 +195,10 @@ class FilesystemCheckpointStore(CheckpointStore):
 
     def _write_new(self, folder: str, name: str, parts: Iterable[bytes], before_rename: Callable[[], None]) -> None:
         temporary = self._write_temporary(folder, name, parts)
-        before_rename()
         try:
+            before_rename()
             self._storage.rename_new(temporary, f"{folder}/{name}")
-        except OSError:
+        except Exception:  # whatever stopped it: a file that nobody looks for helps nobody
             self._forget(temporary)
             raise
         if name != _MANIFEST:

@@ -15,7 +15,7 @@ from millstream.contracts.checkpoint_storage import CheckpointStorage, Checkpoin
 from millstream.errors import CheckpointFileTooLarge, InvalidArgument
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 DEFAULT_LIMIT_BYTES = 5 * 1024 * 1024
 _FILE_NAME = re.compile(r"[a-z0-9.-]+")
@@ -103,7 +103,8 @@ class MemoryCheckpointStore(CheckpointStore):
         shelf.highest_id = max(shelf.highest_id, checkpoint_id)
         return checkpoint
 
-    def publish(self, checkpoint_id: int, manifest: bytes) -> None:
+    def publish(self, checkpoint_id: int, manifest: bytes, check: Callable[[], None] = lambda: None) -> None:
+        check()
         with self._shelf.lock:
             self._unpublished(checkpoint_id).manifest = bytes(manifest)
 
