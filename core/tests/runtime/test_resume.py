@@ -178,6 +178,28 @@ def test_never_then_a_crash_and_a_restart_uses_nothing_of_the_old_run(tmp_path: 
     assert len(results) == COUNT + 3
 
 
+def test_never_then_a_crash_before_the_first_checkpoint_then_auto_uses_nothing_of_the_old_run(tmp_path: Path) -> None:
+    Job(tmp_path).crash(73)
+    with pytest.raises(JobFailedError, match="power cut"):
+        list(Job(tmp_path, "never").rows(fail_at=3))
+    second = runs(tmp_path)
+    rows = Job(tmp_path, "auto").rows()
+    assert len(list(rows)) == COUNT
+    assert rows.result().run_id == second
+
+
+def test_a_rewound_run_that_died_before_its_first_checkpoint_begins_at_the_same_place_again(tmp_path: Path) -> None:
+    Job(tmp_path).crash(73)
+    with pytest.raises(JobFailedError, match="power cut"):
+        list(Job(tmp_path, "auto", job__rewind=True).rows(fail_at=73))
+    second = runs(tmp_path)
+    rows = Job(tmp_path, "auto").rows()
+    results = list(rows)
+    assert dict(results) == COMPLETE
+    assert len(results) < COUNT
+    assert rows.result().run_id == second
+
+
 def test_by_default_an_unfinished_run_is_asked_about(tmp_path: Path) -> None:
     where = Job(tmp_path).crash(73)
     with pytest.raises(

@@ -103,6 +103,11 @@ def vectors(monkeypatch: pytest.MonkeyPatch) -> None:
     register_serializer(Vector, encode=lambda v: bytes(v.items), decode=lambda data: Vector(*data), name="vector")
 
 
+def plainly(part: object) -> str:
+    """An id that is the same in every process: the order of a set, and an address, are not."""
+    return type(part).__name__ if isinstance(part, set | frozenset) or type(part) is object else str(part)[:30]
+
+
 VALUES = [
     (int, 5),
     (str, "ä"),
@@ -153,7 +158,7 @@ def same(one: Any, other: Any) -> bool:
     )
 
 
-@pytest.mark.parametrize(("declared", "value"), VALUES, ids=lambda part: str(part)[:30])
+@pytest.mark.parametrize(("declared", "value"), VALUES, ids=plainly)
 def test_values_of_the_declared_type_come_back(declared: Any, value: Any) -> None:
     serializer = TypedSerializer[Any](declared)
     alone, many = serializer.decode(serializer.encode(value)), serializer.decode_many(memoryview(serializer.encode_many([value, value])))
@@ -203,7 +208,7 @@ def test_batches_of_dataclasses_come_back(orders: list[Order]) -> None:
         (Tick, Order("a", 1.0), ""),
         (Any, (1, 2), "written as tuple and read as list"),
     ],
-    ids=lambda part: str(part)[:30],
+    ids=plainly,
 )
 def test_a_value_that_would_not_come_back_is_refused_with_both_types(declared: Any, value: Any, says: str) -> None:
     serializer = TypedSerializer[Any](declared)
@@ -269,7 +274,7 @@ def stored(declared: Any) -> SerializerDescription:
     return msgspec.json.decode(msgspec.json.encode(TypedSerializer[Any](declared).description()), type=SerializerDescription)
 
 
-@pytest.mark.parametrize("declared", [declared for declared, _ in VALUES], ids=lambda declared: str(declared)[:30])
+@pytest.mark.parametrize("declared", [declared for declared, _ in VALUES], ids=plainly)
 def test_state_of_the_same_type_is_read_as_it_is(declared: Any) -> None:
     assert TypedSerializer[Any](declared).compatibility(stored(declared)).verdict is Verdict.AS_IS
 

@@ -21,11 +21,13 @@ class RunRecord(msgspec.Struct, frozen=True):
         status: `running` until the run has ended; `ended` while what it left is cleaned up; then `finished`. A run that failed, or was
             stopped or cancelled with its checkpoints kept, stays `running`: it can be resumed.
         attempt: the highest attempt number used so far.
+        began_at: the checkpoint of another run that this one began from (`--rewind`); None when it began afresh.
     """
 
     run_id: str
     status: Literal["running", "ended", "finished"]
     attempt: int
+    began_at: int | None = None
 
 
 class CompletedCheckpoints:

@@ -29,7 +29,7 @@ class DeadLetterRecord:
     """A record that failed.
 
     Attributes:
-        operator: uid of the operator (or its name when it has none).
+        operator: uid of the operator; its number and name, `1:map`, when it has none.
         position: where the record came from, as far as is known there.
         record: repr of the value, or the raw text that could not be decoded.
         error: type and message.

@@ -227,7 +227,7 @@ class JobManager:
         self._next_attempt += 1
         self.status = JobStatus.RUNNING  # from here on a failure is one of the attempt
         try:
-            self._completed.record_run(RunRecord(self.run_id, "running", number))
+            self._completed.record_run(RunRecord(self.run_id, "running", number, self._began_at()))
             self._attempt = attempt = _Attempt(ExecutionGraph(self.job, number), restored=restored)
             plan = RestorePlan(restored, self.job, where) if restored else None
             for vertex, operator in self.job.operators():
@@ -269,6 +269,10 @@ class JobManager:
             )
             execution.state = ExecutionState.DEPLOYING
             self._cluster.deploy(self._resources.slot_of(execution.subtask), deployment)
+
+    def _began_at(self) -> int | None:
+        restored = self._start.restored
+        return restored.checkpoint_id if restored and restored.run_id != self.run_id else None
 
     # --- messages
 

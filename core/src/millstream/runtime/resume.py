@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from millstream.errors import DamagedCheckpoint, ResumeUndecided
+from millstream.errors import DamagedCheckpoint, NoCheckpointToResume, ResumeUndecided
 from millstream.runtime.job_manager import JobStart, clean_up_run
 
 if TYPE_CHECKING:
@@ -91,8 +91,20 @@ class Resumption:
         if not published:
             # A run that died before its first checkpoint has committed nothing: it begins again, and its sinks clear away what it left open.
             return JobStart(run.run_id, first_attempt=run.attempt + 1) if run is not None else self._fresh(run)
-        manifest = self._completed.read(published[-1])
-        return self._from(manifest, self._completed.store.location(published[-1]), run)
+        newest = self._completed.read(published[-1])
+        if run is None or newest.run_id == run.run_id:
+            return self._from(newest, self._completed.store.location(published[-1]), run)
+        return self._again(run, list(published))
+
+    def _again(self, run: RunRecord, published: list[int]) -> JobStart:
+        """The run has no checkpoint of its own yet; those that are there were left by an older one."""
+        if run.began_at is None:
+            return JobStart(run.run_id, first_attempt=run.attempt + 1)
+        where = self._completed.store.location(run.began_at)
+        if run.began_at not in published:
+            why = "the run was rewound to it and has no checkpoint of its own; give its path again, with --rewind"
+            raise NoCheckpointToResume(path=where, why=why)
+        return JobStart(run.run_id, self._completed.read(run.began_at), where, first_attempt=run.attempt + 1)
 
     def _last_run(self) -> RunRecord | None:
         try:
