@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 def covered_numbers(source: EpochSource, journal: Path, checkpoints: Path) -> set[int] | None:
     """The numbers that a complete checkpoint covers; None when that cannot be told, because the checkpoints were cleaned up."""
-    newest = max((_id_of(path.parent.name) for path in checkpoints.glob("*/chk-*/_metadata")), default=0)
+    # Looked for again when none is found: a look may begin before the newest was published, and come too late for the one before it.
+    newest = _newest(checkpoints) or _newest(checkpoints) or _newest(checkpoints)
     if newest == 0:
         return None if any(checkpoints.glob("*/.highest-*")) else set()
     # Each split's last line up to that checkpoint: a split that was read to its end is not mentioned by later attempts.
@@ -25,6 +26,10 @@ def covered_numbers(source: EpochSource, journal: Path, checkpoints: Path) -> se
             if entry["checkpoint"] == newest or (entry["checkpoint"] < newest and position == source.length(int(split)) and not done):
                 read[int(split)] = position
     return {number for split, position in read.items() for number in range(split, source.records, source.splits)[:position]}
+
+
+def _newest(checkpoints: Path) -> int:
+    return max((_id_of(path.parent.name) for path in checkpoints.glob("*/chk-*/_metadata")), default=0)
 
 
 def _id_of(folder: str) -> int:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _passes: dict[tuple[str, CrashCase], dict[str, int]] = {}
 """By factory of the sink and case: the same for all runners of a process."""
 
-_LAST_VARIES: Final = 8
-"""By how many passes two runs of one job may differ, because an empty checkpoint fell between two others."""
+_EARLIER: Final = (0, 1, 2, 4, 8, 16, 32)
+"""How many passes before the last one of another run to try: empty checkpoints between two others make some runs longer than others."""
 
 
 class CrashRunner:
@@ -44,7 +44,7 @@ class CrashRunner:
         point, later = case.crashes[0].point, case.crashes[1:]
         last = self.count_passes(replace(case, crashes=())).get(point, 0)
         result = CaseResult(case, Outcome.NOT_REACHED, (False,) * len(case.crashes))
-        for occurrence in range(last, max(0, last - _LAST_VARIES), -1):
+        for occurrence in (last - earlier for earlier in _EARLIER if earlier < last):
             result = self._run(replace(case, crashes=(Crash(point, occurrence), *later)))
             if result.outcome is Outcome.WRONG or result.reached[0]:
                 break
