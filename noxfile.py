@@ -99,7 +99,7 @@ for tested in sorted({*SUPPORTED, RUNNING}):
 
 @nox.session
 def faults(session: nox.Session) -> None:
-    """Run only the tests that kill real processes with SIGKILL at named crash points (they are part of `tests` too)."""
+    """Run only the tests that kill real processes with SIGKILL at named crash points, all of them (`tests` runs a sample)."""
     install(session, "tests")
     session.run("pytest", "-n", workers(), "-m", "faults", *session.posargs)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ def _act(action: str, name: str) -> None:
     if action == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     elif action == "stop":
-        os.kill(os.getpid(), signal.SIGSTOP)
+        # To this very thread: sent to the process, another thread may take it, and this one runs on past the point.
+        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
     else:
         raise CrashPointReached(name)
 
