@@ -8,6 +8,7 @@ from millstream.contracts.context import Accumulator
 from millstream.errors import StateNotEncodable
 from millstream.records import MAX_TIMESTAMP
 from millstream.runtime.operators.base import Operator, Output, fan_out_batches, fan_out_events
+from millstream.runtime.operators.loops import FusedOperators
 from millstream.runtime.operators.sink import SinkOperator
 from millstream.runtime.operators.source import SourceOperator
 
@@ -26,6 +27,11 @@ class OperatorChain:
         chain: what the job graph says.
         edges: the sending side of the vertex's output edges.
         make_context: the surroundings of one operator.
+
+    Attributes:
+        head: the operator that takes the task's input.
+        source: the head, when it is a source.
+        entries: where the batches for each operator go in: its own method, or the loop that begins with it.
     """
 
     def __init__(
@@ -34,21 +40,17 @@ class OperatorChain:
         self.described = chain
         self.edges = list(edges)
         self.operators: list[Operator] = [described.spec.create() for described in chain]
+        self.head = self.operators[0]
+        self.source = self.head if isinstance(self.head, SourceOperator) else None
         self.contexts = [make_context(described) for described in chain]
         self._ready = 0
         self._before_end: list[int] | None = None
+        self.entries = [operator.process_batch for operator in self.operators]
+        for run in loops_in(chain, self.operators):
+            if len(run) > 1:
+                self.entries[run[0]] = FusedOperators([self.operators[position] for position in run]).process_batch
         for described, operator, context in zip(chain, self.operators, self.contexts, strict=True):
             operator.setup(context, self._output(described.targets))
-
-    @property
-    def head(self) -> Operator:
-        """The operator that takes the task's input."""
-        return self.operators[0]
-
-    @property
-    def source(self) -> SourceOperator | None:
-        """The head, when it is a source."""
-        return self.head if isinstance(self.head, SourceOperator) else None
 
     def _output(self, targets: Sequence[ChainTarget]) -> Output:
         output = Output()
@@ -142,10 +144,27 @@ class OperatorChain:
 
 
 class _Chained:
-    """The next operator, as an output sees it. Bound methods of the operator itself: no call in between."""
+    """The next operator, as an output sees it. Bound methods of the operator, or of its loop: no call in between."""
 
     def __init__(self, chain: OperatorChain, position: int) -> None:
         operator = chain.operators[position]
-        self.emit = operator.process_batch
+        self.emit = chain.entries[position]
         self.emit_watermark = operator.process_watermark
         self.emit_status = operator.process_status
+
+
+def loops_in(chain: Sequence[ChainedOperator], operators: Sequence[Operator]) -> list[list[int]]:
+    """Positions of operators that can share a loop: one hands all its records to the next and to nobody else."""
+    runs: list[list[int]] = []
+    continued: dict[int, list[int]] = {}
+    for position, (described, operator) in enumerate(zip(chain, operators, strict=True)):
+        if operator.loop is None:
+            continue
+        run = continued.get(position)
+        if run is None:
+            runs.append(run := [])
+        run.append(position)
+        main = [target for target in described.targets if target.tag is None]
+        if len(main) == 1 and main[0].position is not None:
+            continued[main[0].position] = run
+    return runs

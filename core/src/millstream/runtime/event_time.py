@@ -54,6 +54,7 @@ class EventTime:
         self._clock = clock
         self._emit = emit
         self._assign = _assigner(strategy)
+        self._notices_silence = strategy.idleness_ms is not None
         self._splits: dict[str, _SplitClock] = {}
         self._ended: str | None = None
         self.valve: WatermarkValve[str] = WatermarkValve(start=start)
@@ -89,18 +90,12 @@ class EventTime:
         del self._splits[split_id]
         self._send(self.valve.remove(split_id))
 
-    def stamp(self, values: list[Any], timestamps: list[int] | None) -> list[int] | None:
-        """Event times of records, by the strategy or as the origin gave them."""
-        if self._assign is None:
-            return timestamps
-        return self._assign(values, timestamps)
-
     def process(self, split_id: str, values: list[Any], timestamps: list[int] | None) -> None:
         """Emits the records of one split and the watermark that follows from them."""
-        stamps = self.stamp(values, timestamps)
+        stamps = timestamps if self._assign is None else self._assign(values, timestamps)
         split = self._splits[split_id]
         split.silent = False
-        if split.quiet_since_s is not None or self.valve.is_idle(split_id):
+        if self._notices_silence and (split.quiet_since_s is not None or self.valve.is_idle(split_id)):
             split.quiet_since_s = None
             self._was_idle(self.valve.idle, lambda: self.valve.mark_active(split_id))
         generator = split.generator

@@ -331,7 +331,7 @@ class Task:
     def _process_element(self, chain: OperatorChain, gate: InputGate, channel: int, element: Any) -> None:
         kind = element.__class__
         if kind is RecordBatch:
-            chain.head.process_batch(element)
+            chain.entries[0](element)
         elif kind is Watermark:
             risen = gate.valve.advance(channel, element.timestamp)
             if risen is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from millstream.errors import UserFunctionFailed
 from millstream.records import MIN_TIMESTAMP, RecordBatch
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from millstream.contracts.source import Source
     from millstream.contracts.state_backend import KeyedTables, TableSnapshot
     from millstream.ports import Clock, Executor, Random, Storage
+    from millstream.runtime.operators.loops import Loop
     from millstream.runtime.restored import RestoredState
 
 
@@ -142,6 +143,9 @@ class Operator(ABC):
     context: OperatorContext
     output: Output
 
+    loop: ClassVar[Loop | None] = None
+    """Its work on one record as source, when it can be part of a loop with its neighbours."""
+
     def setup(self, context: OperatorContext, output: Output) -> None:
         """Takes over the surroundings."""
         self.context = context
@@ -193,6 +197,17 @@ class Operator(ABC):
 
     def close(self) -> None:
         """Releases everything; must not emit."""
+
+    # --- in a loop with other operators
+
+    def record_failed(self, function: object, error: Exception, value: Any) -> None:
+        """A record on which `function` raised: returns when it is set aside, raises when the job has to fail."""
+        raise error
+
+    def count_records(self, taken: int, given: int) -> None:
+        """So many came in and went out, without a batch of its own."""
+        self._records_in.count += taken
+        self._records_out.count += given
 
     # --- for subclasses
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from millstream.contracts.context import Accumulator, RuntimeContext
 from millstream.contracts.functions import RichFunction
@@ -129,6 +129,9 @@ class FunctionOperator(Operator):
 
     # --- errors
 
+    def record_failed(self, function: object, error: Exception, value: Any) -> None:
+        self._failed(function, stop_iteration(function) if isinstance(error, StopIteration) else error, value)
+
     def _failed(self, function: object, error: Exception, value: Any) -> None:
         """Applies the policy: returns when the record is dropped or set aside, raises when the job has to fail."""
         if isinstance(error, MillstreamError):
@@ -169,3 +172,19 @@ def stopped_early(values: list[Any], rest: Iterator[Any]) -> bool:
 def stop_iteration(function: object) -> FunctionStoppedIteration:
     """The error for a function that raised StopIteration."""
     return FunctionStoppedIteration(function=getattr(function, "__qualname__", type(function).__qualname__))
+
+
+@overload
+def without(column: list[T], failed: list[int]) -> list[T]: ...
+
+
+@overload
+def without(column: list[T] | None, failed: list[int]) -> list[T] | None: ...
+
+
+def without(column: list[T] | None, failed: list[int]) -> list[T] | None:
+    """The values, or the timestamps, of a batch's records but for those at the indices in `failed`."""
+    if column is None or not failed:
+        return column
+    dropped = set(failed)
+    return [item for index, item in enumerate(column) if index not in dropped]

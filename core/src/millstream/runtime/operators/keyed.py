@@ -8,11 +8,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from millstream.contracts.key_groups import KeyGroups
 from millstream.errors import UndeclaredState
-from millstream.runtime.operators.function import FunctionOperator, own_copy, serializer_of
+from millstream.runtime.operators.function import FunctionOperator, own_copy, serializer_of, without
+from millstream.runtime.operators.loops import Loop
 from millstream.state.keyed import KeyContext, KeyedStateStore
 
 if TYPE_CHECKING:
@@ -90,6 +91,10 @@ class KeyedOperator(FunctionOperator):
                 return
             self._new_key(key)
 
+    def record_failed(self, function: object, error: Exception, value: Any) -> None:
+        self._refuse_key_of(value, error)
+        super().record_failed(function, error, value)
+
     def table_descriptions(self) -> dict[str, StateDescription]:
         """What the tables are written as, for the manifest."""
         return self.keyed.descriptions()
@@ -133,14 +138,10 @@ class RollingOperator(KeyedOperator):
             except Exception as error:  # noqa: BLE001 - whatever a user function raises goes to the policy
                 index = len(results) + len(failed)
                 failed.append(index)
-                self._refuse_key_of(values[index], error)
-                self._failed(self._function, error, values[index])
+                self.record_failed(self._function, error, values[index])
             else:
                 break
-        if failed and timestamps is not None:
-            dropped = set(failed)
-            timestamps = [timestamp for index, timestamp in enumerate(timestamps) if index not in dropped]
-        self._emit(results, timestamps)
+        self._emit(results, without(timestamps, failed))
 
     def _run(self, rest: Iterator[Any], results: list[Any]) -> None:
         raise NotImplementedError
@@ -148,6 +149,21 @@ class RollingOperator(KeyedOperator):
 
 class ReduceOperator(RollingOperator):
     """Combines each record with the key's last result; the first one is its own result."""
+
+    loop: ClassVar[Loop | None] = Loop(
+        "reduce",
+        (
+            "{k} = {key}(v)",
+            "try:",
+            "    {a} = {table}[{k}]",
+            "except KeyError:",
+            "    {new_key}({k})",
+            "else:",
+            "    v = {reduce}({a}, v)",
+            "{table}[{k}] = v",
+        ),
+        (("key", "_key"), ("table", "_table"), ("new_key", "_new_key"), ("reduce", "_function")),
+    )
 
     def _run(self, rest: Iterator[Any], results: list[Any]) -> None:
         table, key, reduce = self._table, self._key, self._function
@@ -167,9 +183,24 @@ class ReduceOperator(RollingOperator):
 class FoldOperator(RollingOperator):
     """Folds each record into the key's accumulator, which is the result."""
 
+    loop: ClassVar[Loop | None] = Loop(
+        "fold",
+        (
+            "{k} = {key}(v)",
+            "try:",
+            "    {a} = {table}[{k}]",
+            "except KeyError:",
+            "    {new_key}({k})",
+            "    {a} = {copy}({initial})",
+            "{table}[{k}] = v = {fold}({a}, v)",
+        ),
+        (("key", "_key"), ("table", "_table"), ("new_key", "_new_key"), ("copy", "_copy"), ("initial", "_initial"), ("fold", "_function")),
+    )
+
     def __init__(self, keyed_by: KeyedBy, owner: Any, function: Callable[[Any, Any], Any], initial: Any, value_type: Any, on_error: OnError) -> None:
         super().__init__(keyed_by, owner, function, value_type, on_error)
         self._initial = initial
+        self._copy = copy.deepcopy
 
     def _run(self, rest: Iterator[Any], results: list[Any]) -> None:
         table, key, fold = self._table, self._key, self._function
@@ -179,7 +210,7 @@ class FoldOperator(RollingOperator):
                 accumulator = table[k]
             except KeyError:
                 self._new_key(k)
-                accumulator = copy.deepcopy(self._initial)
+                accumulator = self._copy(self._initial)
             accumulator = fold(accumulator, value)
             table[k] = accumulator
             results.append(accumulator)
@@ -187,6 +218,21 @@ class FoldOperator(RollingOperator):
 
 class AggregateOperator(RollingOperator):
     """Adds each record to the key's accumulator and emits the accumulator's result."""
+
+    loop: ClassVar[Loop | None] = Loop(
+        "aggregate",
+        (
+            "{k} = {key}(v)",
+            "try:",
+            "    {a} = {table}[{k}]",
+            "except KeyError:",
+            "    {new_key}({k})",
+            "    {a} = {create}()",
+            "{table}[{k}] = {a} = {add}(v, {a})",
+            "v = {result}({a})",
+        ),
+        (("key", "_key"), ("table", "_table"), ("new_key", "_new_key"), ("create", "_create"), ("add", "_function"), ("result", "_result")),
+    )
 
     def __init__(self, keyed_by: KeyedBy, aggregate: Any, value_type: Any, on_error: OnError) -> None:
         super().__init__(keyed_by, aggregate, aggregate.add, value_type, on_error)

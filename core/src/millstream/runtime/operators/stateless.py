@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import compress
 from operator import length_hint
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from millstream.errors import WrongBatchLength
 from millstream.runtime.operators.base import Operator
-from millstream.runtime.operators.function import FunctionOperator, own_copy, stop_iteration, stopped_early
+from millstream.runtime.operators.function import FunctionOperator, own_copy, stop_iteration, stopped_early, without
+from millstream.runtime.operators.loops import Loop
 
 if TYPE_CHECKING:
     from millstream.contracts.on_error import OnError
@@ -58,6 +59,8 @@ class _PerRecord(FunctionOperator):
 class MapOperator(_PerRecord):
     """Applies a function to every record; timestamps stay as they are."""
 
+    loop: ClassVar[Loop | None] = Loop("map", ("v = {function}(v)",), (("function", "_function"),))
+
     def process_batch(self, batch: RecordBatch[Any]) -> None:
         results, failed = self._results(batch)
         self._emit(results, without(batch.timestamps, failed))
@@ -65,6 +68,8 @@ class MapOperator(_PerRecord):
 
 class FilterOperator(_PerRecord):
     """Keeps the records for which the function gives something true."""
+
+    loop: ClassVar[Loop | None] = Loop("filter", ("if not {function}(v):", "    continue"), (("function", "_function"),))
 
     def process_batch(self, batch: RecordBatch[Any]) -> None:
         if batch.timestamps is None:
@@ -89,11 +94,7 @@ class FilterOperator(_PerRecord):
 
     def _filter_stamped(self, batch: RecordBatch[Any]) -> None:
         flags, failed = self._results(batch)
-        values, timestamps = batch.values, batch.timestamps
-        if failed:
-            dropped = set(failed)
-            values = [value for index, value in enumerate(values) if index not in dropped]
-            timestamps = without(timestamps, failed)
+        values, timestamps = without(batch.values, failed), without(batch.timestamps, failed)
         self._emit(list(compress(values, flags)), None if timestamps is None else list(compress(timestamps, flags)))
 
 
@@ -149,14 +150,6 @@ class PassOperator(Operator):
     def process_batch(self, batch: RecordBatch[Any]) -> None:
         self._records_in.count += len(batch.values)
         self._emit(batch.values, batch.timestamps)
-
-
-def without(timestamps: list[int] | None, failed: list[int]) -> list[int] | None:
-    """The timestamps of the records that did not fail."""
-    if timestamps is None or not failed:
-        return timestamps
-    dropped = set(failed)
-    return [timestamp for index, timestamp in enumerate(timestamps) if index not in dropped]
 
 
 @dataclass(frozen=True)
