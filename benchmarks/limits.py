@@ -11,7 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from functions import BOUND_MS, WINDOW_MS, Extremes, is_warm, lower, merge, one_reading, sensor_of, time_of, to_fahrenheit, without_time
+from functions import (
+    BOUND_MS,
+    WINDOW_MS,
+    Extremes,
+    is_warm,
+    lower,
+    merge,
+    one_reading,
+    sensor_of,
+    time_of,
+    to_fahrenheit,
+    warm_fahrenheit_or_none,
+    without_time,
+)
 from input import BATCH, Reading, Run, Write
 
 
@@ -41,6 +54,13 @@ def w1_calls(values: list[Reading], write: Write) -> None:
     """Map, filter, map through the user functions."""
     for batch in batches(values):
         write([without_time(heat) for reading in batch if is_warm(heat := to_fahrenheit(reading))])
+
+
+@timed
+def w1_map_batch(values: list[Reading], write: Write) -> None:
+    """The function of the `map_batch` job, and a filter for what it has marked."""
+    for batch in batches(values):
+        write(list(filter(None, warm_fahrenheit_or_none(batch))))
 
 
 @timed

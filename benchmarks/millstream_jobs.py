@@ -21,6 +21,7 @@ from functions import (
     sensor_of,
     time_of,
     to_fahrenheit,
+    warm_fahrenheit,
     warm_fahrenheit_or_none,
     without_time,
 )
@@ -60,7 +61,13 @@ def w1(values: list[Reading], write: Write) -> Run:
 
 
 def w1_batch(values: list[Reading], write: Write) -> Run:
-    """The same through `map_batch`."""
+    """The same through `flat_map_batch`."""
+    env, stream = job(values)
+    return ended(env, stream.flat_map_batch(warm_fahrenheit), write)
+
+
+def w1_map_batch(values: list[Reading], write: Write) -> Run:
+    """The same through `map_batch`, whose function must give one result per record, and a filter."""
     env, stream = job(values)
     return ended(env, stream.map_batch(warm_fahrenheit_or_none).filter(bool), write)
 

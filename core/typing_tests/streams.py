@@ -102,6 +102,7 @@ def stateless(lines: DataStream[str], readings: DataStream[Reading]) -> None:
     assert_type(lines.flat_map(lambda line: line.split()), DataStream[str])
     assert_type(readings.filter(Warm()), DataStream[Reading])
     assert_type(readings.filter(lambda reading: reading.celsius > 20), DataStream[Reading])
+    assert_type(readings.flat_map_batch(lambda batch: [reading.sensor for reading in batch if reading.celsius > 0]), DataStream[str])
     assert_type(readings.map_batch(lambda batch: [reading.celsius for reading in batch]), DataStream[float])
     assert_type(lines.map(length, output_type=int, name="length", uid="length", on_error="skip"), DataStream[int])
     assert_type(lines.map(length, on_error=dead_letter(DiscardingSink())), DataStream[int])

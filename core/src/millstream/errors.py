@@ -619,18 +619,41 @@ class FunctionStoppedIteration(MillstreamError):
 
 @dataclass(kw_only=True, eq=False)
 class WrongBatchLength(MillstreamError):
-    """A batch function returned another number of records than it was given."""
+    """A batch function returned something else than the list that it promises.
+
+    Attributes:
+        given: number of records that it got.
+        returned: number of results, or what else it was.
+        wanted: what it has to return.
+    """
 
     code: ClassVar[str] = "wrong-batch-length"
     operator: str
     function: str
     given: int
     returned: str
+    wanted: str
 
     def sentence(self) -> str:
         return (
-            f"map_batch function {self.function} of operator {self.operator!r} was given {self.given} records and returned {self.returned}. "
-            "Return a list with one result per record, or use flat_map when the number changes."
+            f"batch function {self.function} of operator {self.operator!r} was given {self.given} records and returned {self.returned}. "
+            f"Return {self.wanted}."
+        )
+
+
+@dataclass(kw_only=True, eq=False)
+class TimestampsLost(MillstreamError):
+    """flat_map_batch on a stream with timestamps: nothing says which of them a result should have."""
+
+    code: ClassVar[str] = "timestamps-lost"
+    operator: str
+    function: str
+
+    def sentence(self) -> str:
+        return (
+            f"operator {self.operator!r} got records with timestamps, but nothing says which record a result of its flat_map_batch function "
+            f"{self.function} comes from, so the results would have none. Use it in front of assign_timestamps_and_watermarks, or use "
+            "map_batch or flat_map, which keep timestamps."
         )
 
 

@@ -128,6 +128,27 @@ def test_map_batch_of_another_length_is_an_error_that_says_both_numbers(env: Str
     assert isinstance(raised.value.__cause__, WrongBatchLength)
 
 
+def test_flat_map_batch_takes_any_number_of_results_in_order(env: StreamExecutionEnvironment) -> None:
+    rows = env.from_collection([3, 0, 2]).flat_map_batch(lambda ns: [n for n in ns for _ in range(n)], name="op").execute_and_collect()
+    assert list(rows) == [3, 3, 3, 2, 2]
+    assert (rows.result().counts["op.numRecordsIn"], rows.result().counts["op.numRecordsOut"]) == (3, 5)
+
+
+def test_flat_map_batch_takes_generators_and_nothing_at_all(env: StreamExecutionEnvironment) -> None:
+    assert list(env.from_collection([1, 2]).flat_map_batch(lambda ns: (n for n in ns if n > 1)).execute_and_collect()) == [2]
+    assert list(env.from_collection([1, 2]).flat_map_batch(lambda ns: []).execute_and_collect()) == []
+
+
+def test_flat_map_batch_that_returns_none_is_an_error_with_the_fix(env: StreamExecutionEnvironment) -> None:
+    with pytest.raises(JobFailedError, match="returned a NoneType. Return a list, empty when"):
+        list(env.from_collection([1]).flat_map_batch(lambda ns: None).execute_and_collect())  # type: ignore[arg-type,return-value]
+
+
+def test_flat_map_batch_refuses_timestamps_because_it_would_lose_them(env: StreamExecutionEnvironment) -> None:
+    with pytest.raises(JobFailedError, match="in front of assign_timestamps_and_watermarks"):
+        list(stamped(env, [("a", 5)]).flat_map_batch(lambda texts: texts).execute_and_collect())
+
+
 def test_an_error_inside_a_generator_given_by_map_batch_shows_the_line_of_the_user(env: StreamExecutionEnvironment) -> None:
     with pytest.raises(JobFailedError, match=r"\AZeroDivisionError: .*\n .*test_stateless\.py:\d+ in"):
         list(env.from_collection([1, 0, 3]).map_batch(lambda ns: (1 // n for n in ns)).execute_and_collect())

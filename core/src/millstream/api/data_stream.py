@@ -11,7 +11,15 @@ from millstream.errors import InvalidArgument, shorten
 from millstream.graph.stream_graph import FORWARD, Partitioning, StreamEdge, StreamNode
 from millstream.runtime.operators.process import ProcessSpec
 from millstream.runtime.operators.sink import SinkSpec
-from millstream.runtime.operators.stateless import FilterOperator, FlatMapOperator, FunctionSpec, MapBatchSpec, MapOperator, PassSpec
+from millstream.runtime.operators.stateless import (
+    FilterOperator,
+    FlatMapBatchSpec,
+    FlatMapOperator,
+    FunctionSpec,
+    MapBatchSpec,
+    MapOperator,
+    PassSpec,
+)
 from millstream.runtime.operators.timestamps import TimestampsSpec
 
 if TYPE_CHECKING:
@@ -164,6 +172,24 @@ class DataStream(Generic[T]):
         check_callable("the function of map_batch", function)
         check_type(output_type)
         return self._stream(self._add(name, function_name("map_batch", function), MapBatchSpec(function), uid))
+
+    def flat_map_batch(
+        self,
+        function: Callable[[list[T]], Iterable[O]],
+        *,
+        output_type: type[O] | Any = None,
+        name: str | None = None,
+        uid: str | None = None,
+    ) -> DataStream[O]:
+        """Gives the function a list of consecutive records; it returns any number of results. The fastest way to filter, or to decode.
+
+        How records are cut into lists is not part of the contract. Nothing says which record a result comes from, so it cannot have that
+        record's timestamp: use it in front of `assign_timestamps_and_watermarks`. On a stream that has timestamps the job fails with
+        TimestampsLost.
+        """
+        check_callable("the function of flat_map_batch", function)
+        check_type(output_type)
+        return self._stream(self._add(name, function_name("flat_map_batch", function), FlatMapBatchSpec(function), uid))
 
     def process(
         self,

@@ -171,7 +171,13 @@ def stopped_early(values: list[Any], rest: Iterator[Any]) -> bool:
 
 def stop_iteration(function: object) -> FunctionStoppedIteration:
     """The error for a function that raised StopIteration."""
-    return FunctionStoppedIteration(function=getattr(function, "__qualname__", type(function).__qualname__))
+    return FunctionStoppedIteration(function=function_label(function))
+
+
+def function_label(function: object) -> str:
+    """What messages call a function, or a function object."""
+    label: str = getattr(function, "__qualname__", type(function).__qualname__)
+    return label
 
 
 @overload

@@ -1,4 +1,4 @@
-"""map, filter, flat_map and map_batch.
+"""map, filter, flat_map, map_batch and flat_map_batch.
 
 Each is one pass over the batch. `rest` is the batch's iterator: it stands just behind the record on which the function raised, so error
 positions are exact and no function is called twice, without a try per record.
@@ -12,9 +12,9 @@ from itertools import compress
 from operator import length_hint
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from millstream.errors import WrongBatchLength
+from millstream.errors import TimestampsLost, WrongBatchLength
 from millstream.runtime.operators.base import Operator
-from millstream.runtime.operators.function import FunctionOperator, own_copy, stop_iteration, stopped_early, without
+from millstream.runtime.operators.function import FunctionOperator, function_label, own_copy, stop_iteration, stopped_early, without
 from millstream.runtime.operators.loops import Loop
 
 if TYPE_CHECKING:
@@ -121,27 +121,51 @@ class FlatMapOperator(_PerRecord):
         self._emit(values, None if timestamps is None else times)
 
 
-class MapBatchOperator(FunctionOperator):
-    """Gives a function the whole list of records and takes a list of as many results."""
+class _WholeBatch(FunctionOperator):
+    """Gives a function the whole list of records."""
 
     def __init__(self, owner: Any, function: Callable[[list[Any]], Iterable[Any]]) -> None:
         super().__init__(owner)
         self._function = function
 
-    def process_batch(self, batch: RecordBatch[Any]) -> None:
-        given = len(batch.values)
-        self._records_in.count += given
+    def _results(self, batch: RecordBatch[Any]) -> Any:
+        """What the function returned, as a list if it can be one."""
+        self._records_in.count += len(batch.values)
         try:
             results = self._function(batch.values)
             if type(results) is not list and isinstance(results, Iterable):
                 results = list(results)  # a generator runs only now
         except Exception as error:
             raise self._failure(self._function, error, batch.values) from error
+        return results
+
+    def _wrong(self, given: int, results: Any, wanted: str) -> WrongBatchLength:
+        returned = f"{len(results)}" if isinstance(results, list) else f"a {type(results).__name__}"
+        return WrongBatchLength(operator=self.context.name, function=function_label(self._function), given=given, returned=returned, wanted=wanted)
+
+
+class MapBatchOperator(_WholeBatch):
+    """Takes a list of as many results as there are records."""
+
+    def process_batch(self, batch: RecordBatch[Any]) -> None:
+        given = len(batch.values)
+        results = self._results(batch)
         if not isinstance(results, list) or len(results) != given:
-            returned = f"{len(results)}" if isinstance(results, list) else f"a {type(results).__name__}"
-            name = getattr(self._function, "__qualname__", type(self._function).__qualname__)
-            raise WrongBatchLength(operator=self.context.name, function=name, given=given, returned=returned)
+            raise self._wrong(given, results, "a list with one result per record; flat_map_batch and flat_map may change the number")
         self._emit(results, batch.timestamps)
+
+
+class FlatMapBatchOperator(_WholeBatch):
+    """Takes a list of any length."""
+
+    def process_batch(self, batch: RecordBatch[Any]) -> None:
+        if batch.timestamps is not None:
+            raise TimestampsLost(operator=self.context.name, function=function_label(self._function))
+        given = len(batch.values)
+        results = self._results(batch)
+        if not isinstance(results, list):
+            raise self._wrong(given, results, "a list, empty when there is nothing to go on with")
+        self._emit(results, None)
 
 
 class PassOperator(Operator):
@@ -182,6 +206,17 @@ class MapBatchSpec:
 
     def create(self) -> Operator:
         return MapBatchOperator(self.function, self.function)
+
+
+@dataclass(frozen=True)
+class FlatMapBatchSpec:
+    """flat_map_batch."""
+
+    function: Callable[[list[Any]], Iterable[Any]]
+    keeps_state: bool = False
+
+    def create(self) -> Operator:
+        return FlatMapBatchOperator(self.function, self.function)
 
 
 @dataclass(frozen=True)
