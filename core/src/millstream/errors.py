@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import traceback
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -40,6 +41,10 @@ class MillstreamError(Exception):
     def sentence(self) -> str:
         """What happened, with which values, where, and the fix."""
         raise NotImplementedError
+
+    def likeness(self) -> str:
+        """Equal for failures that have the same cause: what the restart strategy compares."""
+        return f"{type(self).__name__}: {self}"
 
     def __str__(self) -> str:
         return self.sentence()
@@ -78,9 +83,10 @@ class InvalidArgument(MillstreamError):
     what: str
     value: str
     allowed: str
+    hint: str = ""
 
     def sentence(self) -> str:
-        return f"{self.what} is {self.value}, which cannot be used. Give {self.allowed}."
+        return f"{self.what} is {self.value}, which cannot be used. Give {self.allowed}.{self.hint}"
 
 
 @dataclass(kw_only=True, eq=False)
@@ -95,6 +101,20 @@ class SettingInvalid(MillstreamError):
 
     def sentence(self) -> str:
         return f"{self.key} is {self.value} ({self.origin}). Allowed: {self.allowed}."
+
+
+@dataclass(kw_only=True, eq=False)
+class UnknownOption(MillstreamError):
+    """A keyword argument that does not exist, of something that passes its arguments on."""
+
+    code: ClassVar[str] = "option-unknown"
+    what: str
+    option: str
+    known: tuple[str, ...]
+
+    def sentence(self) -> str:
+        hint = did_you_mean(self.option, self.known) or f" There is {', '.join(self.known)}."
+        return f"{self.what} has no option {self.option!r}.{hint}"
 
 
 @dataclass(kw_only=True, eq=False)
@@ -461,10 +481,32 @@ class CheckpointFailed(MillstreamError):
     reason: str
     tolerated: int
 
+    def likeness(self) -> str:
+        # Ids are never used again, and reasons name files, keys and addresses: with their numbers no two failures would be the same.
+        return f"{type(self).__name__}: {re.sub(r'0x[0-9a-f]+|[0-9]+', '#', self.reason)}"
+
     def sentence(self) -> str:
         return (
             f"Checkpoint {self.checkpoint_id} failed: {self.reason.rstrip('.')}. The last completed checkpoint is intact. The job tolerates "
             f"{self.tolerated} failed checkpoints in a row (checkpoint.tolerable_failures); remove the cause or raise that number."
+        )
+
+
+@dataclass(kw_only=True, eq=False)
+class CheckpointStorageFailed(MillstreamError):
+    """What a job keeps beside its checkpoints, such as the record of its run, could not be read or written."""
+
+    code: ClassVar[str] = "checkpoint-storage-failed"
+    permanent: ClassVar[bool] = False
+    job_name: str
+    where: str
+    reason: str
+
+    def sentence(self) -> str:
+        return (
+            f"The checkpoint storage of job {self.job_name!r} at {self.where} cannot be used: {self.reason.rstrip('.')}. Checkpoints that are "
+            "there are left as they are. See that the user who runs the job may write there and that there is room, or set "
+            "checkpoint.storage to another place."
         )
 
 
@@ -514,7 +556,7 @@ class StateNotEncodable(MillstreamError):
         at = f" at key {self.entry}" if self.entry else ""
         return (
             f"State {self.state!r} of operator {self.operator!r} cannot be written to a checkpoint{at}: {self.reason} "
-            "The state itself is intact; the job goes on, and this checkpoint is declined."
+            "The state itself is intact; this checkpoint is declined."
         )
 
 
@@ -870,7 +912,8 @@ class FileHeaderInvalid(MillstreamError):
     reason: str
 
     def sentence(self) -> str:
-        return f"The first line of {self.path} is not the expected header: {self.reason}. Correct the file, or the format's columns."
+        stop = "" if self.reason.endswith("?") else "."
+        return f"The first line of {self.path} is not the expected header: {self.reason}{stop} Correct the file, or the format's columns."
 
 
 @dataclass(kw_only=True, eq=False)

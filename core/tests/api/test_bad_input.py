@@ -34,6 +34,7 @@ from millstream.errors import (
     PathUnusable,
     SettingInvalid,
     SinkFailed,
+    UnknownOption,
     UnknownPlugin,
     UnknownSetting,
     UserFunctionFailed,
@@ -55,6 +56,7 @@ WRONG_ARGUMENTS: list[tuple[str, Any, str]] = [
     ("filter", lambda: numbers().filter("x > 1"), "the function of filter is 'x > 1'"),
     ("flat_map", lambda: numbers().flat_map(None), "the function of flat_map is None"),
     ("map_batch", lambda: numbers().map_batch(5), "the function of map_batch is 5.*Give a function"),
+    ("restart strategy", lambda: StreamExecutionEnvironment().set_restart_strategy("none"), r"the restart strategy is 'none'.*RestartStrategies\.no_restart\(\)"),
     ("union", lambda: numbers().union([1, 2]), r"a stream to unite is \[1, 2\].*Give a DataStream"),
     ("union with another environment", lambda: numbers().union(numbers()), "Give a DataStream of the same environment"),
     ("side output", lambda: numbers().get_side_output("late"), r"the side output is 'late'.*Give an OutputTag"),
@@ -303,3 +305,24 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     env.read_text_file(tmp_path / "absent.txt").print()
     with pytest.raises((JobFailedError, PathUnusable), match=r"absent\.txt"):
         env.execute()
+
+
+@pytest.mark.parametrize(
+    ("read", "option", "hint"),
+    [
+        ("read_csv_file", "recod_type", r"Did you mean 'record_type'\?\Z"),
+        ("read_csv_file", "record_per_second", r"Did you mean 'records_per_second'\?\Z"),
+        ("read_json_lines", "on_eror", r"Did you mean 'on_error'\?\Z"),
+        ("read_text_file", "zzz", r"There is monitor_interval, name, on_error, path, records_per_second, recursive, uid, watermark_strategy\.\Z"),
+    ],
+)
+def test_an_unknown_option_of_a_file_source_is_answered_with_the_right_one(read: str, option: str, hint: str) -> None:
+    with pytest.raises(UnknownOption, match=rf"\A{read}\(\) has no option '{option}'\. {hint}"):
+        getattr(StreamExecutionEnvironment(), read)("folder", **{option: 1})
+
+
+@pytest.mark.parametrize(("fail", "tolerated"), [(True, 0), (False, 2**31 - 1)])
+def test_set_fail_on_checkpointing_errors_is_the_number_of_tolerated_failures(fail: bool, tolerated: int) -> None:
+    env = StreamExecutionEnvironment()
+    env.checkpoint_config.set_fail_on_checkpointing_errors(fail)
+    assert env.settings().checkpoint.tolerable_failures == tolerated

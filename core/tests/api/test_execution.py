@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import threading
 from collections import deque
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from millstream import DiscardingSink, JobStatus, MapFunction, RuntimeContext, StreamExecutionEnvironment
+from millstream import DiscardingSink, JobStatus, MapFunction, RestartStrategies, RuntimeContext, StreamExecutionEnvironment
 from millstream.api.sinks import CollectSink
 from millstream.errors import EmptyJob, JobFailedError, JobStillRunning
 from millstream.runtime.log import ScopeFilter
@@ -216,3 +217,26 @@ def test_log_lines_of_functions_name_job_operator_and_subtask() -> None:
     assert ("value 7", "logged", "0") in [(message, job, subtask) for message, job, _, subtask in seen]
     assert ("value 8", "logged", "1") in [(message, job, subtask) for message, job, _, subtask in seen]
     assert all("talks" in operator for message, _, operator, _ in seen if message != "outside")
+
+
+def test_log_lines_of_the_coordinator_name_the_job(tmp_path: Path) -> None:
+    lines = io.StringIO()
+    handler = logging.StreamHandler(lines)
+    handler.addFilter(ScopeFilter())
+    handler.setFormatter(logging.Formatter("[%(job)s | %(operator)s | %(subtask)s] %(message)s"))
+    logger = logging.getLogger("millstream")
+    logger.addHandler(handler)
+
+    def fail_once(value: int, seen: list[int] = []) -> int:  # noqa: B006 - outlives the attempt
+        if not seen:
+            seen.append(value)
+            raise ValueError("once")
+        return value
+
+    try:
+        env = StreamExecutionEnvironment().set_restart_strategy(RestartStrategies.fixed_delay(1, timedelta(0)))
+        env.from_collection([1]).map(fail_once).sink_to(DiscardingSink())
+        env.execute("falls")
+    finally:
+        logger.removeHandler(handler)
+    assert lines.getvalue().startswith("[falls | - | -] job falls failed and is restarted")

@@ -121,7 +121,7 @@ def test_an_unknown_policy_is_refused_when_the_job_is_built(policy: Any) -> None
 
 
 def test_a_misspelled_policy_is_answered_with_the_right_one() -> None:
-    with pytest.raises(InvalidArgument, match="Did you mean 'skip'"):
+    with pytest.raises(InvalidArgument, match=r"dead_letter\(sink\)\. Did you mean 'skip'\?\Z"):
         environment().from_collection([1]).map(divide, on_error="skipp")  # type: ignore[arg-type]
 
 
@@ -146,3 +146,13 @@ def test_the_policy_holds_for_function_objects_too() -> None:
             return 8 // value
 
     assert list(environment().from_collection(VALUES).map(Divided(), on_error="skip").execute_and_collect()) == [2, 4, 8]
+
+
+@pytest.mark.parametrize(("operation", "expected"), [("sum", [1, 5]), ("min", [1, 1]), ("max", [1, 4]), ("min_by", [1, 1]), ("max_by", [1, 4])])
+def test_rolling_operations_on_a_field_have_a_policy_too(operation: str, expected: list[int]) -> None:
+    rows: list[Any] = [{"k": 1, "v": 1}, {"k": 1}, {"k": 1, "v": 4}]
+    letters: deque[DeadLetterRecord] = deque()
+    stream = environment().from_collection(rows).key_by(lambda row: row["k"])
+    results = getattr(stream, operation)("v", on_error=dead_letter(CollectSink(letters))).execute_and_collect()
+    assert [row["v"] for row in results] == expected
+    assert [letter.record for letter in letters] == ["{'k': 1}"]

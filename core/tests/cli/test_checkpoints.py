@@ -150,3 +150,10 @@ def test_looking_changes_nothing(invoke: Any, checkpoints: Path) -> None:
     for command in ("list", "inspect", "verify"):
         invoke("checkpoints", command, checkpoints)
     assert contents() == before
+
+
+@pytest.mark.parametrize("command", ["list", "inspect", "verify"])
+def test_a_path_that_cannot_be_looked_at_is_an_error_with_a_fix(invoke: Any, command: str) -> None:
+    result = invoke("checkpoints", command, "x" * 300)
+    assert result.exit_code == 1
+    assert re.match(r"Error: The checkpoint folder x+ cannot be used: File name too long \(.*\)\. Make it readable", result.stderr), result.stderr

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -171,8 +172,8 @@ env.execute("endless")
 """
 
 
-def interrupted(path: str, times: int, *options: str) -> tuple[int, str]:
-    """Runs a job, and interrupts it once it has printed a record; exit code and stderr."""
+def interrupted(path: str, *signals: signal.Signals, options: Sequence[str] = ()) -> tuple[int, str]:
+    """Runs a job, and sends it signals once it has printed a line; exit code and stderr."""
     command = [sys.executable, "-m", "millstream.cli.entry", "run", path, *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert process.stdout is not None
@@ -180,8 +181,8 @@ def interrupted(path: str, times: int, *options: str) -> tuple[int, str]:
         stop = threading.Timer(20, process.kill)
         stop.start()
         process.stdout.readline()
-        for _ in range(times):
-            process.send_signal(signal.SIGINT)
+        for number in signals:
+            process.send_signal(number)
         errors = process.communicate()[1]
         stop.cancel()
         return process.returncode, errors
@@ -189,13 +190,13 @@ def interrupted(path: str, times: int, *options: str) -> tuple[int, str]:
 
 def test_the_first_interrupt_stops_with_a_checkpoint_from_which_the_job_goes_on(invoke: Any, script: Any, folder: Path) -> None:
     path = script(ENDLESS)
-    code, errors = interrupted(path, 1, "--checkpoint-dir", "chk")
+    code, errors = interrupted(path, signal.SIGINT, options=["--checkpoint-dir", "chk"])
     assert code == 0, errors
     assert "Job 'endless' stopped" in errors
     assert re.search(rf"kept +{folder}/chk/endless/chk-\d+\nGo on from there: the same command with --resume auto\n", errors)
     undecided = invoke("run", path, "--checkpoint-dir", "chk")
     assert (undecided.exit_code, "--resume auto" in undecided.stderr) == (1, True)
-    code, errors = interrupted(path, 1, "--checkpoint-dir", "chk", "--resume", "auto")
+    code, errors = interrupted(path, signal.SIGINT, options=["--checkpoint-dir", "chk", "--resume", "auto"])
     assert (code, "going on from checkpoint" in errors) == (0, True)
 
 
@@ -216,6 +217,25 @@ def test_the_second_interrupt_ends_the_job_at_once_with_130(millstream: Any, scr
     )
     done = millstream("run", path)
     assert (done.returncode, "Job 'endless' stopped" in done.stderr, "Traceback" in done.stderr) == (130, True, False), done.stderr
+
+
+def test_the_second_interrupt_also_ends_a_job_whose_function_does_not_come_back(invoke: Any, script: Any) -> None:
+    path = script(
+        """
+        import threading
+
+        def stuck(n):
+            if n == 3:
+                print("stuck", flush=True)
+                threading.Event().wait()
+            return n
+
+        env.generate(lambda n: n, rate_per_s=100, uid="numbers").map(stuck).filter(lambda n: False).print()
+        env.execute("endless")
+        """
+    )
+    code, errors = interrupted(path, signal.SIGINT, signal.SIGTERM)  # two of a kind could arrive as one
+    assert (code, "Interrupted." in errors, "Traceback" in errors) == (130, True, False), errors
 
 
 def test_a_script_interrupted_while_it_builds_exits_with_130(invoke: Any, script: Any) -> None:

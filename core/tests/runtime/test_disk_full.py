@@ -11,11 +11,13 @@ from typing import Any, BinaryIO
 import pytest
 
 from millstream import KeyedProcessFunction, RestartStrategies, RuntimeContext, StreamExecutionEnvironment, ValueStateDescriptor
-from millstream.errors import CheckpointFailed, JobFailedError
+from millstream.api.restart_strategies import RestartOptions
+from millstream.errors import CheckpointFailed, CheckpointStorageFailed, JobFailedError
 from millstream.ports import InlineExecutor, LocalStorage, LocalTransport, ManualClock, SeededRandom
 from millstream.runtime.task import Ports
 
 COUNT = 200
+NO_RESTART = RestartStrategies.no_restart()
 
 
 class Disk(LocalStorage):
@@ -76,12 +78,13 @@ class Count(KeyedProcessFunction[int, int, Any]):
 class Job:
     """Counts numbers by key: one number each ms, a checkpoint every 10 ms, in virtual time."""
 
-    def __init__(self, folder: Path, disk: Disk, tolerated: int = 0) -> None:
+    def __init__(self, folder: Path, disk: Disk, tolerated: int = 0, strategy: RestartOptions | None = NO_RESTART) -> None:
         self.disk = disk
         self.clock = ManualClock(0)
         ports = Ports(self.clock, SeededRandom(), LocalTransport(), disk, InlineExecutor())
         self.env = StreamExecutionEnvironment(ports=ports).enable_checkpointing(timedelta(milliseconds=10))
-        self.env.set_restart_strategy(RestartStrategies.no_restart())
+        if strategy is not None:
+            self.env.set_restart_strategy(strategy)
         self.env.checkpoint_config.set_checkpoint_storage(folder).set_tolerable_checkpoint_failures(tolerated)
 
     def rows(self, **settings: Any) -> Any:
@@ -166,8 +169,31 @@ def test_the_restart_strategy_is_asked_and_a_job_started_again_may_have_room(tmp
 @pytest.mark.parametrize("document", ["run", "leader"])
 def test_a_disk_that_is_full_from_the_start_ends_the_job_with_an_error(tmp_path: Path, document: str) -> None:
     job = Job(tmp_path, Disk(lambda path: f"/.{document}" in path))
-    with pytest.raises((JobFailedError, OSError), match="No space left on device"):
+    with pytest.raises((JobFailedError, CheckpointStorageFailed)) as raised:
         list(job.rows())
+    message = str(raised.value)
+    assert message.startswith(f"The checkpoint storage of job 'full' at {tmp_path}/full cannot be used: [Errno 28] No space left on device")
+    assert "set checkpoint.storage to another place" in message
+
+
+def test_a_folder_that_may_not_be_written_ends_the_job_before_it_begins(tmp_path: Path) -> None:
+    class Locked(Disk):
+        def make_folder(self, path: str) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    with pytest.raises(CheckpointStorageFailed, match=r"job 'full' at .*/full cannot be used: .*Permission denied.*may write there"):
+        list(Job(tmp_path, Locked(lambda path: False)).rows())
+
+
+def test_the_default_strategy_gives_up_a_job_whose_checkpoints_fail_again_and_again(tmp_path: Path) -> None:
+    """Every failed checkpoint has another id, and its files other names: it is the same failure all the same."""
+    disk = Disk(lambda path: False)
+    job = Job(tmp_path, disk, strategy=None)
+    disk.full = between(job.clock.monotonic_s, 0.05, 1e9)
+    with pytest.raises(JobFailedError, match="No space left on device") as raised:
+        list(job.rows())
+    assert raised.value.restarts == 2
+    assert Path(raised.value.last_checkpoint or "", "_metadata").exists()
 
 
 def test_a_disk_that_fills_up_while_the_job_is_down_is_waited_for_by_the_strategy(tmp_path: Path) -> None:

@@ -37,11 +37,12 @@ class QuickStorage(LocalStorage):
         pass
 
 
-def numbers(folder: Path, tolerated: int) -> Any:
-    """0 to 99, one each ms, a checkpoint every 10 ms, in virtual time."""
+def numbers(folder: Path, tolerated: int, *, restarts: bool = False) -> Any:
+    """0 to 99, one each ms, a checkpoint every 10 ms, in virtual time. `restarts`: as the default strategy does."""
     ports = Ports(ManualClock(0), SeededRandom(), LocalTransport(), QuickStorage(), InlineExecutor())
     env = StreamExecutionEnvironment(ports=ports).enable_checkpointing(timedelta(milliseconds=10))
-    env.set_restart_strategy(RestartStrategies.no_restart())
+    if not restarts:
+        env.set_restart_strategy(RestartStrategies.no_restart())
     env.checkpoint_config.set_checkpoint_storage(folder).set_tolerable_checkpoint_failures(tolerated)
     strategy: WatermarkStrategy[Any] = WatermarkStrategy.for_monotonous_timestamps().with_timestamp_assigner(lambda n: n)
     return env.generate(lambda index: index, count=COUNT, rate_per_s=1000.0, watermark_strategy=strategy, uid="numbers")
@@ -112,6 +113,15 @@ def test_the_message_names_the_state_the_operator_and_the_reason(tmp_path: Path,
     assert isinstance(raised.value.__cause__, CheckpointFailed)
     text = str(raised.value)
     assert ("function" in text) or ("lambda" in text)
+    assert raised.value.last_checkpoint is not None
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_job_whose_state_can_never_be_written_is_not_restarted_for_ever(tmp_path: Path, way: str) -> None:
+    stream = numbers(tmp_path, tolerated=0, restarts=True).map(lambda n: 40 if n >= 40 else n)
+    with pytest.raises(JobFailedError, match="cannot be written to a checkpoint") as raised:
+        list(WAYS[way](stream).execute_and_collect())
+    assert raised.value.restarts == 2
     assert raised.value.last_checkpoint is not None
 
 

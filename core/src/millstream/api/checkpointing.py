@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
+
+
+ANY_NUMBER: Final = 2**31 - 1
+"""The most failed checkpoints that can be tolerated."""
 
 
 class CheckpointOptions:
@@ -43,6 +47,10 @@ class CheckpointOptions:
     def set_tolerable_checkpoint_failures(self, count: int) -> Self:
         """Failed checkpoints in a row that do not yet fail the job."""
         return self._set("tolerable_failures", count)
+
+    def set_fail_on_checkpointing_errors(self, fail: bool) -> Self:
+        """Flink's older switch for the option above: True tolerates no failed checkpoint, False any number of them."""
+        return self.set_tolerable_checkpoint_failures(0 if fail else ANY_NUMBER)
 
     def set_externalized_checkpoint_retention(self, retention: str) -> Self:
         """What happens to the checkpoints of a cancelled job: `retain_on_cancellation` or `delete_on_cancellation`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import inspect
 import os
 import sys
 import weakref
@@ -13,13 +14,14 @@ from millstream.api.checkpointing import CheckpointOptions
 from millstream.api.data_stream import DataStream
 from millstream.api.execution import Execution
 from millstream.api.functions import check_strategy, function_name
+from millstream.api.restart_strategies import RestartOptions
 from millstream.api.sources import CollectionSource, GeneratorSource, SocketSource
 from millstream.config import Settings, find_settings_file
 from millstream.contracts.guarantee import Guarantee
 from millstream.contracts.on_error import OnError, check_on_error
 from millstream.contracts.source import Source
 from millstream.contracts.watermarks import WatermarkStrategy
-from millstream.errors import InvalidArgument, shorten
+from millstream.errors import InvalidArgument, UnknownOption, shorten
 from millstream.formats.csv import CsvFormat
 from millstream.formats.json import JsonLinesFormat
 from millstream.formats.text import TextFormat
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from millstream.api.job_client import JobClient
-    from millstream.api.restart_strategies import RestartOptions
     from millstream.config import Resolved
     from millstream.runtime.job_status import JobExecutionResult
     from millstream.runtime.launch import LocalJob
@@ -131,6 +132,10 @@ class StreamExecutionEnvironment:
 
     def set_restart_strategy(self, strategy: RestartOptions) -> StreamExecutionEnvironment:
         """What happens after a failure: one of RestartStrategies."""
+        given: Any = strategy
+        if not isinstance(given, RestartOptions):
+            allowed = "what RestartStrategies makes, such as RestartStrategies.no_restart()"
+            raise InvalidArgument(what="the restart strategy", value=shorten(given), allowed=allowed)
         for key, value in strategy.settings.items():
             self._code[f"restart.{key}"] = value
         self.settings()
@@ -217,7 +222,7 @@ class StreamExecutionEnvironment:
         self, path: str | os.PathLike[str], watermark_strategy: WatermarkStrategy[str] | None = None, *, uid: str | None = None, **options: Any
     ) -> DataStream[str]:
         """Lines of a file, of the files of a folder, or of those that match a pattern. Options are FileSource's, and `on_error`."""
-        return self._files(path, TextFormat(), watermark_strategy, uid, options)
+        return self._files("read_text_file", path, TextFormat(), watermark_strategy, uid, options)
 
     @overload
     def read_csv_file(
@@ -259,7 +264,7 @@ class StreamExecutionEnvironment:
     ) -> DataStream[Any]:
         """Rows of CSV files: tuples by `types`, or objects of `record_type`. Other options are FileSource's, and `on_error`."""
         file_format: CsvFormat[Any] = CsvFormat(types=types, record_type=record_type, has_header=has_header, delimiter=delimiter)
-        return self._files(path, file_format, watermark_strategy, uid, options)
+        return self._files("read_csv_file", path, file_format, watermark_strategy, uid, options)
 
     @overload
     def read_json_lines(
@@ -294,14 +299,19 @@ class StreamExecutionEnvironment:
     ) -> DataStream[Any]:
         """Lines of JSON: plain values, or objects of `record_type`. Other options are FileSource's, and `on_error`."""
         file_format: JsonLinesFormat[Any] = JsonLinesFormat(record_type) if record_type is not None else JsonLinesFormat()
-        return self._files(path, file_format, watermark_strategy, uid, options)
+        return self._files("read_json_lines", path, file_format, watermark_strategy, uid, options)
 
     def _files(
-        self, path: Any, file_format: Any, strategy: WatermarkStrategy[Any] | None, uid: str | None, options: dict[str, Any]
+        self, method: str, path: Any, file_format: Any, strategy: WatermarkStrategy[Any] | None, uid: str | None, options: dict[str, Any]
     ) -> DataStream[Any]:
         on_error = options.pop("on_error", "fail")
         name = options.pop("name", None) or f"files({Path(path).name})"
-        source = self.plugins.find("source", "file").load()(path, format=file_format, **options)
+        factory = self.plugins.find("source", "file").load()
+        known = {*inspect.signature(getattr(self, method)).parameters, *inspect.signature(factory).parameters, "name", "on_error"}
+        for option in options:
+            if option not in known:
+                raise UnknownOption(what=f"{method}()", option=option, known=tuple(sorted(known - {"format", "options"})))
+        source = factory(path, format=file_format, **options)
         return self._source(source, strategy, name, uid, on_error)
 
     # --- execution

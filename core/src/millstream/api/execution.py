@@ -7,10 +7,11 @@ import gc
 import signal
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
 from millstream.errors import JobFailedError
 from millstream.runtime.job_status import JobStatus
+from millstream.runtime.log import job_logging_scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from millstream.config import Settings
     from millstream.runtime.job_status import JobExecutionResult
     from millstream.runtime.launch import LocalJob
+
+
+GRACE_S: Final = 1.0
+"""After the second signal: how long a job may take to reach the end of its turn before it is broken off inside it."""
 
 
 class Observer(Protocol):
@@ -49,6 +54,7 @@ class Execution:
         self.job = job
         self._settings = settings
         self._signals = 0
+        self._over = threading.Event()
 
     def run(self) -> JobExecutionResult:
         """Runs the job until it is over.
@@ -59,7 +65,7 @@ class Execution:
         """
         observer, job = Execution.observer, self.job
         try:
-            with self._handled_signals(), self._tuned_collector():
+            with self._handled_signals(), self._tuned_collector(), job_logging_scope(job.job_name):
                 job.start()
                 if observer is None:
                     job.run(self._interrupted)
@@ -109,13 +115,22 @@ class Execution:
         try:
             yield
         finally:
+            self._over.set()
             for number, handler in before.items():
                 signal.signal(number, handler)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._signals += 1
+        if self._signals > 2:
+            raise KeyboardInterrupt
         # On a thread of its own: this thread may hold, just where it was interrupted, the lock that waking it up takes.
-        _thread.start_new_thread(self.stop if self._signals == 1 else self.job.wakeup.set, ())
+        _thread.start_new_thread(self.stop if self._signals == 1 else self._break_off, ())
+
+    def _break_off(self) -> None:
+        """Ends the job between two turns; where a user function does not come back, a third signal breaks it off there."""
+        self.job.wakeup.set()
+        if not self._over.wait(GRACE_S):
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     # --- progress
 

@@ -99,28 +99,29 @@ class KeyedStream(Generic[K, T]):
         spec = AggregateSpec(self._keyed_by, check_aggregate(aggregate), check_type(accumulator_type), check_on_error(on_error))
         return self._result(name or function_name("aggregate", aggregate), spec, uid, on_error)
 
-    def _rolling(self, kind: str, function: ReduceFunction[Any], name: str | None, uid: str | None) -> DataStream[T]:
-        return self._result(name or kind, ReduceSpec(self._keyed_by, function, "reduce"), uid)
+    def _rolling(self, kind: str, function: ReduceFunction[Any], name: str | None, uid: str | None, on_error: OnError) -> DataStream[T]:
+        spec = ReduceSpec(self._keyed_by, function, "reduce", None, check_on_error(on_error))
+        return self._result(name or kind, spec, uid, on_error)
 
-    def sum(self, field: int | str | None = None, *, name: str | None = None, uid: str | None = None) -> DataStream[T]:
+    def sum(self, field: int | str | None = None, *, name: str | None = None, uid: str | None = None, on_error: OnError = "fail") -> DataStream[T]:
         """The key's first record with the running total in the field (position, dict key or attribute; None: the record is a number)."""
-        return self._rolling("sum", FieldReduce(field, operator.add), name, uid)
+        return self._rolling("sum", FieldReduce(field, operator.add), name, uid, on_error)
 
-    def min(self, field: int | str | None = None, *, name: str | None = None, uid: str | None = None) -> DataStream[T]:
+    def min(self, field: int | str | None = None, *, name: str | None = None, uid: str | None = None, on_error: OnError = "fail") -> DataStream[T]:
         """The key's first record with the least value so far in the field."""
-        return self._rolling("min", FieldReduce(field, min), name, uid)
+        return self._rolling("min", FieldReduce(field, min), name, uid, on_error)
 
-    def max(self, field: int | str | None = None, *, name: str | None = None, uid: str | None = None) -> DataStream[T]:
+    def max(self, field: int | str | None = None, *, name: str | None = None, uid: str | None = None, on_error: OnError = "fail") -> DataStream[T]:
         """The key's first record with the greatest value so far in the field."""
-        return self._rolling("max", FieldReduce(field, max), name, uid)
+        return self._rolling("max", FieldReduce(field, max), name, uid, on_error)
 
-    def min_by(self, field: int | str | None = None, *, name: str | None = None, uid: str | None = None) -> DataStream[T]:
+    def min_by(self, field: int | str | None = None, *, name: str | None = None, uid: str | None = None, on_error: OnError = "fail") -> DataStream[T]:
         """The whole record with the least value in the field; the earliest of equals."""
-        return self._rolling("min_by", FieldChoice(field, operator.lt), name, uid)
+        return self._rolling("min_by", FieldChoice(field, operator.lt), name, uid, on_error)
 
-    def max_by(self, field: int | str | None = None, *, name: str | None = None, uid: str | None = None) -> DataStream[T]:
+    def max_by(self, field: int | str | None = None, *, name: str | None = None, uid: str | None = None, on_error: OnError = "fail") -> DataStream[T]:
         """The whole record with the greatest value in the field; the earliest of equals."""
-        return self._rolling("max_by", FieldChoice(field, operator.gt), name, uid)
+        return self._rolling("max_by", FieldChoice(field, operator.gt), name, uid, on_error)
 
     def process(
         self,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from millstream.checkpoint.manifest import Manifest, decode_manifest, encode_manifest
-from millstream.errors import DamagedCheckpoint, LeaderFenced
+from millstream.errors import CheckpointStorageFailed, DamagedCheckpoint, LeaderFenced
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from millstream.contracts.checkpoint_storage import CheckpointStore
 
 
@@ -44,6 +47,14 @@ class CompletedCheckpoints:
         self._job_name = job_name
         self._retained = retained
         self._epoch = 0
+
+    @contextmanager
+    def storage_errors(self) -> Iterator[None]:
+        """Turns an OSError in the `with` block, which may name no path, into CheckpointStorageFailed."""
+        try:
+            yield
+        except OSError as error:
+            raise CheckpointStorageFailed(job_name=self._job_name, where=self.store.location(), reason=str(error)) from error
 
     def acquire_leadership(self) -> int:
         """Takes over the job's checkpoints. An earlier leader's `publish` fails from now on. The epoch, from 1."""

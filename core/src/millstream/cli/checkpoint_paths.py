@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from millstream.checkpoint.store import CompletedCheckpoints
 from millstream.contracts.checkpoint_storage import CheckpointStorageContext
-from millstream.errors import NoCheckpoints, NoCheckpointToResume
+from millstream.errors import NoCheckpoints, NoCheckpointToResume, PathUnusable
 from millstream.plugins import default_manager
 from millstream.ports import LocalStorage
 from millstream.runtime.launch import find_checkpoint_storage
@@ -46,8 +46,17 @@ def find_checkpoints(path: str) -> list[list[StoredCheckpoint]]:
 
     Raises:
         NoCheckpoints: there are none.
+        PathUnusable: it cannot be read.
         UnknownPlugin: no plugin reads such a path.
     """
+    try:
+        return _found_at(path)
+    except OSError as error:
+        reason = f"{error.strerror} ({error.filename})" if error.filename else str(error)
+        raise PathUnusable(what="The checkpoint folder", path=path, reason=reason, fix="Make it readable to the user that asks") from error
+
+
+def _found_at(path: str) -> list[list[StoredCheckpoint]]:
     files = LocalStorage()
     storage = find_checkpoint_storage(default_manager(), path)
     try:

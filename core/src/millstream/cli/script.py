@@ -22,13 +22,13 @@ def script_path(ctx: click.Context, param: click.Parameter, value: str) -> str:
         click.BadParameter: there is no such file, or it cannot be read.
     """
     path = Path(value)
-    if path.is_dir():
-        raise click.BadParameter(f"{value} is a folder. Give the Python file that builds the job.", ctx, param)
-    if not path.is_file():
-        near = get_close_matches(path.name, _scripts_beside(path), n=1)
-        hint = f" Did you mean {str(path.with_name(near[0]))!r}?" if near else ""
-        raise click.BadParameter(f"there is no file {value} (looked in {path.absolute().parent}).{hint}", ctx, param)
     try:
+        if path.is_dir():
+            raise click.BadParameter(f"{value} is a folder. Give the Python file that builds the job.", ctx, param)
+        if not path.is_file():
+            near = get_close_matches(path.name, _scripts_beside(path), n=1)
+            hint = f" Did you mean {str(path.with_name(near[0]))!r}?" if near else ""
+            raise click.BadParameter(f"there is no file {value} (looked in {path.absolute().parent}).{hint}", ctx, param)
         path.open("rb").close()
     except OSError as error:
         raise click.BadParameter(f"{value} cannot be read: {error.strerror}.", ctx, param) from None

@@ -58,4 +58,4 @@ def check_on_error(policy: object) -> OnError:
     if isinstance(policy, DeadLetter) or policy in ("fail", "skip"):
         return policy
     hint = did_you_mean(policy, ["fail", "skip"]) if isinstance(policy, str) else ""
-    raise InvalidArgument(what="on_error", value=repr(policy), allowed=f"'fail', 'skip' or dead_letter(sink).{hint}".rstrip("."))
+    raise InvalidArgument(what="on_error", value=repr(policy), allowed="'fail', 'skip' or dead_letter(sink)", hint=hint)

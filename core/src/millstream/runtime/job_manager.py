@@ -19,7 +19,7 @@ from millstream.checkpoint.manifest import Manifest, OperatorInfo
 from millstream.checkpoint.messages import CheckpointAcknowledged, CheckpointCompleted, CheckpointDeclined
 from millstream.checkpoint.restore import RestorePlan
 from millstream.checkpoint.store import CompletedCheckpoints, RunRecord
-from millstream.errors import MillstreamError
+from millstream.errors import CheckpointStorageFailed, MillstreamError
 from millstream.graph.execution_graph import ExecutionGraph, ExecutionState, SubtaskId
 from millstream.plugins.notices import CheckpointCompleted as CheckpointNotice
 from millstream.plugins.notices import JobFailed, JobStarted
@@ -191,9 +191,10 @@ class JobManager:
 
     def start(self) -> None:
         """Begins the job."""
-        for leftover in self._completed.store.unpublished():
-            # What a dead process of this job had begun; only the leader gets here.
-            self._completed.store.delete(leftover)
+        with self._completed.storage_errors():
+            for leftover in self._completed.store.unpublished():
+                # What a dead process of this job had begun; only the leader gets here.
+                self._completed.store.delete(leftover)
         self._deploy(self._start.restored, self._start.restored_from)
 
     def cancel(self) -> None:
@@ -227,7 +228,8 @@ class JobManager:
         self._next_attempt += 1
         self.status = JobStatus.RUNNING  # from here on a failure is one of the attempt
         try:
-            self._completed.record_run(RunRecord(self.run_id, "running", number, self._began_at()))
+            with self._completed.storage_errors():
+                self._completed.record_run(RunRecord(self.run_id, "running", number, self._began_at()))
             self._attempt = attempt = _Attempt(ExecutionGraph(self.job, number), restored=restored)
             plan = RestorePlan(restored, self.job, where) if restored else None
             for vertex, operator in self.job.operators():
@@ -238,6 +240,8 @@ class JobManager:
                     )
             self._resources.allocate(self.job)
             self._deploy_tasks(attempt, plan)
+        except CheckpointStorageFailed as error:
+            self._fail_now(error)
         except MillstreamError as error:
             # What cannot even be deployed would not be better for being tried again.
             self._fail_for_good(error)
@@ -409,7 +413,7 @@ class JobManager:
             self._fail_for_good(error)
             return
         self._stop_attempt()
-        delay_s = self._strategy.delay_s(self._ports.clock.monotonic_s(), f"{type(error).__name__}: {error}")
+        delay_s = self._strategy.delay_s(self._ports.clock.monotonic_s(), _likeness(error))
         if delay_s is None:
             self._fail_for_good(error)
             return
@@ -426,13 +430,14 @@ class JobManager:
             self._later(0.01, self._restart)
             return
         try:
-            restored = self._completed.latest(after=self._inherited_id)
-        except MillstreamError as error:
-            self._fail_for_good(error)
-            return
-        except OSError as error:
+            with self._completed.storage_errors():
+                restored = self._completed.latest(after=self._inherited_id)
+        except CheckpointStorageFailed as error:
             self.status = JobStatus.RUNNING  # one more attempt, which has failed at once: the strategy decides
             self._fail_now(error)
+            return
+        except MillstreamError as error:
+            self._fail_for_good(error)
             return
         if restored is not None:
             self._deploy(restored, self._completed.store.location(restored.checkpoint_id))
@@ -511,3 +516,7 @@ def clean_up_run(completed: CompletedCheckpoints, record: RunRecord, *, keep: bo
         completed.record_run(RunRecord(record.run_id, "finished", record.attempt))
     except OSError as error:
         log.warning("what run %s left behind could not be removed: %s", record.run_id, error)
+
+
+def _likeness(error: BaseException) -> str:
+    return error.likeness() if isinstance(error, MillstreamError) else f"{type(error).__name__}: {error}"

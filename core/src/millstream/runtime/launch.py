@@ -16,6 +16,7 @@ from millstream.runtime.driver import InlineDriver
 from millstream.runtime.embedded import EmbeddedClusterBackend
 from millstream.runtime.job_manager import JobManager
 from millstream.runtime.job_status import JobExecutionResult, JobStatus
+from millstream.runtime.log import job_logging_scope
 from millstream.runtime.metrics import MetricRegistry
 from millstream.runtime.reporting import Reporting
 from millstream.runtime.resume import AlreadyEnded, Resumption
@@ -136,6 +137,7 @@ class Launcher:
         Raises:
             ResumeUndecided, DamagedCheckpoint, NoCheckpointToResume: see `job.resume`.
             UnknownPlugin: a backend or storage that is not installed.
+            CheckpointStorageFailed: the folder of the checkpoints cannot be read or written.
         """
         ports, wakeup = self._ports, Event()
         registry = MetricRegistry(ports.clock)
@@ -144,10 +146,11 @@ class Launcher:
         store = self._open_store(job.job_name)
         self._restored_store = store
         completed = CompletedCheckpoints(store, job.job_name, self._settings.checkpoint.retained)
-        resumption = self._resumption(job.job_name, completed)
-        resumption.check()
-        completed.acquire_leadership()
-        start = resumption.decide()
+        with job_logging_scope(job.job_name), completed.storage_errors():
+            resumption = self._resumption(job.job_name, completed)
+            resumption.check()
+            completed.acquire_leadership()
+            start = resumption.decide()
         if isinstance(start, AlreadyEnded):
             local.ended_run = start.run_id
             return local

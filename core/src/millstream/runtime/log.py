@@ -33,8 +33,13 @@ def logging_scope(job: str, operator: str, subtask: int) -> LoggingScope:
     return LoggingScope((job, operator, str(subtask)))
 
 
+def job_logging_scope(job: str) -> LoggingScope:
+    """A scope for what coordinates a job; its tasks have their own inside it."""
+    return LoggingScope((job, "-", "-"))
+
+
 class ScopeFilter(logging.Filter):
-    """Adds `job`, `operator` and `subtask` to every record that passes a handler; `-` outside a task."""
+    """Adds `job`, `operator` and `subtask` to every record that passes a handler; `-` for operator and subtask outside a task."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.job, record.operator, record.subtask = getattr(_current, "names", _NOWHERE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from millstream.errors import PathUnusable
 from millstream_filesystem.split import FileSplit
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class SplitFile:
 
     Raises:
         FileChanged: the file is not what was found.
+        PathUnusable: it may not be read.
     """
 
     def __init__(self, storage: Storage, split: FileSplit, *, has_header: bool) -> None:
@@ -39,6 +41,10 @@ class SplitFile:
             self._file = storage.open_read(split.path)
         except FileNotFoundError:
             raise split.changed(None) from None
+        except PermissionError as error:
+            raise PathUnusable(
+                what="The file", path=split.path, reason=error.strerror or str(error), fix="Make it readable to the user that runs the job"
+            ) from error
         self._offset, self._lines_before, self.header = split.offset, split.lines_before, split.header
         try:
             self._skip_to_records(has_header=has_header)

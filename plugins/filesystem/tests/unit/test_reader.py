@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from millstream.errors import FileChanged, FileHeaderInvalid
+from millstream.errors import FileChanged, FileHeaderInvalid, PathUnusable
 from millstream.formats import CsvFormat, JsonLinesFormat, TextFormat
 from millstream_filesystem import FileSource
 from millstream_filesystem.reader import FileReader
@@ -250,3 +251,28 @@ def test_json_records_of_a_type_are_read(kit: Any, tmp_path: Path) -> None:
     path.write_bytes(b'{"a": 1}\n{"a": 2}\n')
     reader, _ = reader_of(kit, path, JsonLinesFormat(record_type=dict[str, int]))
     assert kit.read_all(reader) == [{"a": 1}, {"a": 2}]
+
+
+def test_a_file_that_may_not_be_read_is_named_with_the_fix_and_stays_in_the_snapshot(
+    kit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "in.txt"
+    path.write_bytes(b"1\n")
+    reader, context = reader_of(kit, path)
+
+    def refuse(name: str) -> Any:
+        raise PermissionError(errno.EACCES, "Permission denied", name)
+
+    monkeypatch.setattr(context.storage, "open_read", refuse)
+    with pytest.raises(PathUnusable, match=r"The file .*in\.txt cannot be used: Permission denied\. Make it readable") as caught:
+        kit.read_all(reader)
+    assert caught.value.permanent
+    assert [split.split_id for split in reader.snapshot(1)] == [str(path)]
+
+
+def test_a_misspelled_header_is_answered_in_whole_sentences(kit: Any, tmp_path: Path) -> None:
+    path = tmp_path / "in.csv"
+    path.write_bytes(b"degree\n2\n")
+    reader, _ = reader_of(kit, path, CsvFormat(types={"degrees": int}, has_header=True))
+    with pytest.raises(FileHeaderInvalid, match=r"only degree\. Did you mean 'degree'\? Correct the file"):
+        kit.read_all(reader)
