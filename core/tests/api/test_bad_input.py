@@ -326,3 +326,13 @@ def test_set_fail_on_checkpointing_errors_is_the_number_of_tolerated_failures(fa
     env = StreamExecutionEnvironment()
     env.checkpoint_config.set_fail_on_checkpointing_errors(fail)
     assert env.settings().checkpoint.tolerable_failures == tolerated
+
+
+@pytest.mark.parametrize("way", ["in the source", "behind it"])
+def test_a_timestamp_assigner_that_raises_is_told_with_the_record_it_raised_on(way: str) -> None:
+    strategy: WatermarkStrategy[Any] = WatermarkStrategy.for_monotonous_timestamps().with_timestamp_assigner(lambda row: row["time"])
+    rows = [{"time": 1}, {"tim": 2}, {"time": 3}]
+    env = StreamExecutionEnvironment()
+    stream = env.from_collection(rows, strategy) if way == "in the source" else env.from_collection(rows).assign_timestamps_and_watermarks(strategy)
+    with pytest.raises(JobFailedError, match=r"(?s)\AKeyError: 'time'\n.*on record \{'tim': 2\}\."):
+        list(stream.execute_and_collect())

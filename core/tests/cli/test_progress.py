@@ -21,6 +21,7 @@ from millstream.cli.figures import Figures
 from millstream.cli.plain_progress import PlainProgress
 from millstream.cli.terminal import Terminal
 from millstream.cli.texts import duration_text, rate_text, size_text, time_text
+from millstream.errors import JobFailedError
 from millstream.records import MAX_TIMESTAMP
 
 
@@ -143,3 +144,19 @@ def test_in_a_terminal_figures_stay_below_the_records(script: Any, folder: Path)
     plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
     assert re.findall(r"record \d+\n", plain) == [f"record {n}\n" for n in range(60)]
     assert "Job 'records' finished after" in plain[plain.rindex("record 59") :]
+
+
+def test_a_long_reason_is_cut_in_the_lines_of_progress_and_whole_at_the_end(log: io.StringIO) -> None:
+    def fail(n: int) -> int:
+        raise ConnectionError("the lookup service is gone " + "and gone " * 100 + "for ever")
+
+    env = StreamExecutionEnvironment.get_execution_environment()
+    env.set_restart_strategy(RestartStrategies.fixed_delay(1, timedelta(milliseconds=50)))
+    env.generate(lambda n: n, count=100, rate_per_s=1_000, uid="in").map(fail).sink_to(DiscardingSink(), uid="out")
+    with pytest.raises(JobFailedError, match="for ever"):
+        env.execute("lookups")
+    lines = [line for line in log.getvalue().splitlines() if "(last: " in line]
+    assert lines
+    for line in lines:
+        assert len(line.partition("(last: ")[2]) <= 161
+        assert line.endswith("…)")

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from millstream.runtime.launch import LocalJob
 
 _ENDED: Final = "end of input"
+MOST_OF_A_PROBLEM: Final = 160
+"""Characters of a failure that a line of progress shows; the log and the summary have all of it."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Figures:
         now_ms: wall clock.
         last_checkpoint_s: how long the last checkpoint took.
         last_state_bytes: what it holds.
-        problem: first line of the last failure; empty without.
+        problem: first line of the last failure, cut when it is long; empty without.
     """
 
     job_name: str
@@ -71,7 +73,7 @@ class Figures:
             last_checkpoint_s=statistics.last_duration_s,
             last_state_bytes=statistics.last_state_bytes,
             restarts=manager.restarts,
-            problem=str(manager.error).partition("\n")[0] if manager.error is not None else "",
+            problem=_in_short(manager.error) if manager.error is not None else "",
         )
 
     @property
@@ -110,3 +112,8 @@ def _watermark(job: LocalJob, sinks: set[str]) -> int | None:
             if isinstance(value, int) and value > MIN_TIMESTAMP:
                 known.append(value)
     return min(known, default=None)
+
+
+def _in_short(error: BaseException) -> str:
+    line = str(error).partition("\n")[0]
+    return line if len(line) <= MOST_OF_A_PROBLEM else f"{line[: MOST_OF_A_PROBLEM - 1]}…"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from millstream.cli.figures import Figures
 from millstream.cli.texts import counted, duration_text, rate_text
+from millstream.errors import DamagedCheckpoint, RestoreMismatch, RewoundTarget, UnknownCheckpointFormat
 from millstream.runtime.job_status import JobStatus
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ _WORDS: Final = {
     JobStatus.CANCELED: "was cancelled",
     JobStatus.FAILED: "failed",
 }
+
+CANNOT_BE_RESTORED: Final = (DamagedCheckpoint, UnknownCheckpointFormat, RestoreMismatch, RewoundTarget)
+"""Failures that the same command would meet again; they say themselves what to do."""
 
 
 def summary(job: LocalJob) -> list[str]:
@@ -38,7 +42,7 @@ def summary(job: LocalJob) -> list[str]:
         lines.append(f"  kept         {result.last_checkpoint}")
         if result.status is JobStatus.FINISHED:
             lines.append(f"Start another run from there: the same command with --resume {result.last_checkpoint}")
-        else:
+        elif not isinstance(job.job_manager.error, CANNOT_BE_RESTORED):
             lines.append("Go on from there: the same command with --resume auto")
     elif result.status is not JobStatus.FINISHED:
         lines.append(f"No checkpoint was kept{'' if figures.checkpoints else ', and none was taken'}: the next run starts afresh.")

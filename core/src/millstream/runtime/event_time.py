@@ -90,6 +90,16 @@ class EventTime:
         del self._splits[split_id]
         self._send(self.valve.remove(split_id))
 
+    def culprit(self, values: list[Any], timestamps: list[int] | None) -> Any:
+        """The first record that the timestamp assigner fails on; all of them when it is not the assigner that fails."""
+        if self._assign is not None:
+            for position, value in enumerate(values):
+                try:
+                    self._assign([value], None if timestamps is None else [timestamps[position]])
+                except Exception:  # noqa: BLE001 - whatever it was, it has been raised before
+                    return value
+        return values
+
     def process(self, split_id: str, values: list[Any], timestamps: list[int] | None) -> None:
         """Emits the records of one split and the watermark that follows from them."""
         stamps = timestamps if self._assign is None else self._assign(values, timestamps)

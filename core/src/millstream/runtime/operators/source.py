@@ -117,7 +117,8 @@ class SourceOperator(Operator):
         except MillstreamError:
             raise
         except Exception as error:
-            raise self._failure(self._strategy.timestamps or self._strategy.generator, error, values) from error
+            culprit = self._event_time.culprit(values, timestamps)
+            raise self._failure(self._strategy.timestamps or self._strategy.generator, error, culprit) from error
         self.watermark = self._event_time.valve.watermark
 
     def ready_at_s(self) -> float | None:

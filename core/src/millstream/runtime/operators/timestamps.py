@@ -44,7 +44,8 @@ class TimestampsOperator(Operator):
         except MillstreamError:
             raise
         except Exception as error:
-            raise self._failure(self._strategy.timestamps or self._strategy.generator, error, batch.values) from error
+            culprit = self._event_time.culprit(batch.values, batch.timestamps)
+            raise self._failure(self._strategy.timestamps or self._strategy.generator, error, culprit) from error
         self.watermark = self._event_time.valve.watermark
 
     def process_watermark(self, timestamp: int) -> None:
