@@ -1,1 +1,41 @@
-"""Conformance suites, crash points and fault injection: proves that a connector keeps its promise."""
+"""Conformance suites, crash points and fault injection: proves that a connector keeps its promise.
+
+The names are loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from millstream_testkit.demands import demand as demand
+    from millstream_testkit.errors import HarnessUnusable as HarnessUnusable
+    from millstream_testkit.errors import ReadsFromInside as ReadsFromInside
+    from millstream_testkit.harness import Harness as Harness
+    from millstream_testkit.harness import SinkHarness as SinkHarness
+    from millstream_testkit.oracle import Row as Row
+    from millstream_testkit.suites.base import ConformanceSuite as ConformanceSuite
+    from millstream_testkit.suites.sink import SinkSuite as SinkSuite
+
+_HOMES = {
+    "demands": ("demand",),
+    "errors": ("HarnessUnusable", "ReadsFromInside"),
+    "harness": ("Harness", "SinkHarness"),
+    "oracle": ("Row",),
+    "suites.base": ("ConformanceSuite",),
+    "suites.sink": ("SinkSuite",),
+}
+_MODULES = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULES.get(name)
+    if module is None:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(import_module(f"{__name__}.{module}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})

@@ -39,6 +39,7 @@ class CrashCase:
         messages: what happens to messages between coordinator and tasks; see `millstream_testkit.messages`.
         records: how many numbers go through the job.
         checkpoint_timeout_ms: after which a checkpoint has failed.
+        name: of the case; made from the rest when it is empty.
     """
 
     crashes: tuple[Crash, ...] = ()
@@ -47,8 +48,11 @@ class CrashCase:
     messages: str = ""
     records: int = 60
     checkpoint_timeout_ms: int = 10_000
+    name: str = field(default="", compare=False)
 
     def __str__(self) -> str:
+        if self.name:
+            return self.name
         text = " then ".join(map(str, self.crashes)) or "undisturbed"
         if self.shape != "keyed":
             text += f", {self.shape}"

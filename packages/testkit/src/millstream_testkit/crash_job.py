@@ -1,10 +1,10 @@
 """The job that is killed: numbers in, rows out, in a process of its own.
 
-    python -m millstream_testkit.crash_job --sink module:callable --target PATH --checkpoints FOLDER [options]
+    python -m millstream_testkit.crash_job --harness module:class --target TARGET --checkpoints FOLDER [options]
 
-Environment: MILLSTREAM_CRASH arms crash points (`millstream.ports.crash`); MILLSTREAM_TESTKIT_MESSAGES names message faults
-(`millstream_testkit.messages`); MILLSTREAM_TESTKIT_COUNT is a file to which the number of passes of every crash point is written when the
-job is done.
+Environment: MILLSTREAM_CRASH arms crash points (`millstream.ports.crash`, `millstream_testkit.steps`); MILLSTREAM_TESTKIT_MESSAGES names
+message faults (`millstream_testkit.messages`); MILLSTREAM_TESTKIT_COUNT is a file to which the number of passes of every crash point is
+written when the job is done; MILLSTREAM_TESTKIT_PATH is the import path of whoever wrote the harness.
 
 Exit code: 0 when the job came to its end.
 """
@@ -12,11 +12,8 @@ Exit code: 0 when the job came to its end.
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
 import json
 import os
-import sys
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
@@ -27,13 +24,14 @@ from millstream import KeyedProcessFunction, RestartStrategies, StreamExecutionE
 from millstream.ports import CRASH_POINTS, arm
 from millstream.runtime.launch import system_ports
 from millstream_testkit.epoch_source import EpochSource
+from millstream_testkit.harness import SinkHarness
+from millstream_testkit.loading import load, take_over_import_path
 from millstream_testkit.messages import FaultyTransport
 from millstream_testkit.oracle import Row
+from millstream_testkit.steps import METHODS, step_names, watch_steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from millstream.contracts.sink import AnySink
 
 JOB_NAME = "crash job"
 
@@ -51,22 +49,6 @@ class CountByTimer(KeyedProcessFunction[int, int, Row]):
         count = (self._count.value() or 0) + 1
         self._count.update(count)
         out.collect((timestamp, ctx.get_current_key(), count))
-
-
-def load_factory(reference: str) -> Callable[[str], AnySink]:
-    """The callable behind `module:callable` or `/path/of/file.py:callable`."""
-    where, _, name = reference.rpartition(":")
-    if where.endswith(".py"):
-        spec = importlib.util.spec_from_file_location(Path(where).stem, where)
-        if spec is None or spec.loader is None:
-            raise ImportError(name=where)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
-    else:
-        module = importlib.import_module(where)
-    factory: Callable[[str], AnySink] = getattr(module, name)
-    return factory
 
 
 def build(options: argparse.Namespace) -> StreamExecutionEnvironment:
@@ -94,7 +76,13 @@ def build(options: argparse.Namespace) -> StreamExecutionEnvironment:
         rows = numbers.key_by(lambda number: number % keys).process(CountByTimer(), uid="count")
     else:
         rows = numbers.map(lambda number: (number, number % keys, number // keys + 1))
-    rows.sink_to(load_factory(options.sink)(options.target), uid="out")
+    harness: SinkHarness = load(options.harness)()
+    if type(harness).record is not SinkHarness.record:
+        rows = rows.map(harness.record)
+    sink = harness.sink(options.target)
+    if "MILLSTREAM_TESTKIT_COUNT" in os.environ or "testkit." in os.environ.get("MILLSTREAM_CRASH", ""):
+        watch_steps(sink.resolve())
+    rows.sink_to(sink, uid="out")
     return env
 
 
@@ -105,7 +93,7 @@ def count_passes(path: str) -> Callable[[], None]:
     def counter(name: str) -> Callable[[], None]:
         return lambda: passes.update([name])
 
-    for name in CRASH_POINTS:
+    for name in (*CRASH_POINTS, *(step for method in METHODS for step in step_names(method))):
         arm(name, counter(name))
 
     def write() -> None:
@@ -117,7 +105,7 @@ def count_passes(path: str) -> Callable[[], None]:
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sink", required=True)
+    parser.add_argument("--harness", required=True)
     parser.add_argument("--target", required=True)
     parser.add_argument("--checkpoints", required=True)
     parser.add_argument("--journal")
@@ -136,6 +124,7 @@ def parse() -> argparse.Namespace:
 
 
 def main() -> None:
+    take_over_import_path()
     options = parse()
     count_to = os.environ.get("MILLSTREAM_TESTKIT_COUNT")
     write_counts = count_passes(count_to) if count_to else None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from millstream_testkit.harness import SinkHarness
 
 _passes: dict[tuple[str, CrashCase], dict[str, int]] = {}
-"""By factory of the sink and case: the same for all runners of a process."""
+"""By reference of the harness and case: the same for all runners of a process."""
 
 _EARLIER: Final = (0, 1, 2, 4, 8, 16, 32)
 """How many passes before the last one of another run to try: empty checkpoints between two others make some runs longer than others."""
@@ -56,11 +56,12 @@ class CrashRunner:
         Raises:
             RuntimeError: it did not come to its end.
         """
-        key = self._harness.factory, undisturbed
+        key = self._harness.reference(), undisturbed
         if key not in _passes:
             job = self._new_job(undisturbed)
             count_to = job.folder.root / "passes"
             code = job.attempt(replace(_options(undisturbed, 0, None), count_to=count_to))
+            job.drop_target()
             if code != 0:
                 msg = f"the undisturbed job ended with {described(code)}:\n{job.folder.last_words()}"
                 raise RuntimeError(msg)
@@ -69,6 +70,12 @@ class CrashRunner:
 
     def _run(self, case: CrashCase) -> CaseResult:
         job = self._new_job(case)
+        try:
+            return self._killed(job, case)
+        finally:
+            job.drop_target()
+
+    def _killed(self, job: KilledJob, case: CrashCase) -> CaseResult:
         reached: list[bool] = []
         for number, crash in enumerate((*case.crashes, None)):
             code = job.attempt(_options(case, number, crash))
@@ -87,7 +94,7 @@ class CrashRunner:
         self._jobs += 1
         root = self._workdir / f"job-{self._jobs}"
         root.mkdir()
-        return KilledJob(self._harness, JobFolder(root, self._harness.factory, case.shape, case.records))
+        return KilledJob(self._harness, JobFolder.make(self._harness, root, case.shape, case.records))
 
 
 def _options(case: CrashCase, number: int, crash: Crash | None) -> AttemptOptions:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from millstream_testkit.case import Shape
+    from millstream_testkit.harness import SinkHarness
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class JobFolder:
 
     Attributes:
         root: exists and was empty when the job first started.
-        factory: of the sink.
+        harness: reference of the sink's harness.
+        target: what the sink writes to.
         shape: of the job.
         records: numbers that go through it.
         per_epoch: of one split, between two pauses.
@@ -28,17 +30,18 @@ class JobFolder:
     """
 
     root: Path
-    factory: str
+    harness: str
+    target: str
     shape: Shape = "keyed"
     records: int = 60
     per_epoch: int = 5
     splits: int = 2
     keys: int = 4
 
-    @property
-    def target(self) -> Path:
-        """What the sink writes to."""
-        return self.root / "target"
+    @classmethod
+    def make(cls, harness: SinkHarness, root: Path, shape: Shape = "keyed", records: int = 60) -> JobFolder:
+        """A new job in an empty folder, with a new target."""
+        return cls(root, harness.reference(), harness.create_target(root), shape, records)
 
     @property
     def checkpoints(self) -> Path:
@@ -62,7 +65,7 @@ class JobFolder:
     def arguments(self) -> list[str]:
         """For the command line of the job."""
         options = {
-            "sink": self.factory,
+            "harness": self.harness,
             "target": self.target,
             "checkpoints": self.checkpoints,
             "journal": self.journal,

@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from millstream_testkit.loading import PATH_VARIABLE
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -64,6 +66,7 @@ class AttemptOptions:
             "MILLSTREAM_CRASH": self.crash,
             "MILLSTREAM_TESTKIT_MESSAGES": self.messages,
             "MILLSTREAM_TESTKIT_COUNT": str(self.count_to or ""),
+            PATH_VARIABLE: os.pathsep.join(sys.path),
         }
         return {**inherited, **{name: value for name, value in own.items() if value}}
 

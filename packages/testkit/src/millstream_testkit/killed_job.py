@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from millstream_testkit.coverage import covered_numbers
 from millstream_testkit.job_process import AttemptOptions, JobProcess
-from millstream_testkit.oracle import compare, expected_rows
+from millstream_testkit.oracle import Verdict, compare, expected_rows
 
 if TYPE_CHECKING:
     from millstream_testkit.harness import SinkHarness
@@ -31,6 +31,8 @@ class KilledJob:
         self.folder = folder
         self.problems: list[str] = []
         self._harness = harness
+        self._only_committed = harness.declared().visible_only_committed
+        self._once = harness.promises_exactly_once()
 
     def attempt(self, options: AttemptOptions) -> int | None:
         """Starts a process and waits for its end, however it comes. The exit code; None when it took too long."""
@@ -46,10 +48,10 @@ class KilledJob:
         return code
 
     def look(self) -> None:
-        """Looks at the target as a reader would: nothing may be visible that no complete checkpoint covers."""
-        if self.problems:
+        """Looks at the target as a reader would: nothing may be visible that no complete checkpoint covers, if the sink promises that."""
+        if self.problems or not self._only_committed:
             return
-        visible = self._harness.visible(self.folder.target)
+        visible = self._harness.read(self.folder.target)
         # Read after the target: what was visible then must be covered by now.
         covered = covered_numbers(self.folder.source(), self.folder.journal, self.folder.checkpoints)
         if covered is None:
@@ -59,10 +61,18 @@ class KilledJob:
             self.problems.append(f"{len(early)} rows were visible before a checkpoint covered them: {early[:5]}")
 
     def final_problems(self) -> list[str]:
-        """What is wrong with a job that has come to its end."""
-        expected = expected_rows(self.folder.records, self.folder.keys)
-        verdict = compare(expected, self._harness.visible(self.folder.target))
-        return self.problems if verdict.exact else [*self.problems, str(verdict)]
+        """What is wrong with a job that has come to its end. A sink that gives at least once may show a row again."""
+        verdict = self.verdict()
+        good = verdict.exact if self._once else not (verdict.missing or verdict.wrong)
+        return self.problems if good else [*self.problems, str(verdict)]
+
+    def verdict(self) -> Verdict:
+        """How what is visible differs from what should be when the job is done."""
+        return compare(expected_rows(self.folder.records, self.folder.keys), self._harness.read(self.folder.target))
+
+    def drop_target(self) -> None:
+        """Removes the target. The folder is kept."""
+        self._harness.drop_target(self.folder.target)
 
     def left_behind(self) -> list[str]:
         """What should be gone when the job has come to its end."""

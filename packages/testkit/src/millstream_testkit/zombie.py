@@ -43,7 +43,7 @@ def run_zombie(harness: SinkHarness, workdir: Path, crash: Crash) -> ZombieResul
         crash: where the old process is stopped, with SIGSTOP instead of SIGKILL.
     """
     case = CrashCase((crash,))
-    job = KilledJob(harness, JobFolder(workdir, harness.factory))
+    job = KilledJob(harness, JobFolder.make(harness, workdir))
     old = JobProcess(job.folder, AttemptOptions(crash=f"{crash}=stop"))
     try:
         if not old.wait_until_stopped(ATTEMPT_TIMEOUT_S):

@@ -1,0 +1,1 @@
+"""The demands that each contract makes of a connector, as pytest classes."""
