@@ -101,7 +101,7 @@ for tested in sorted({*SUPPORTED, RUNNING}):
 def faults(session: nox.Session) -> None:
     """Run only the tests that kill real processes with SIGKILL at named crash points, all of them (`tests` runs a sample)."""
     install(session, "tests")
-    session.run("pytest", "-n", workers(), "-m", "faults", *session.posargs)
+    session.run("pytest", "-n", workers(), "-m", "faults", "--millstream-full", *session.posargs)
 
 
 @nox.session

@@ -30,7 +30,7 @@ def test_what_the_old_process_commits_during_the_takeover_is_not_written_again(
     harness: SinkHarness, old_stops_at: str, stall: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STALL_AT", stall)
-    job = KilledJob(harness, JobFolder(tmp_path, harness.factory))
+    job = KilledJob(harness, JobFolder.make(harness, tmp_path))
     # At a long interval, so that already the first checkpoint has records.
     old = JobProcess(job.folder, AttemptOptions(crash=f"{old_stops_at}=stop,sink.commit.after#10=kill", interval_ms=500))
     new: JobProcess | None = None

@@ -13,7 +13,7 @@ from millstream.ports import InlineExecutor, LocalStorage, ManualClock, SeededRa
 from millstream.ports.crash import CrashPointReached
 from millstream.runtime.metrics import MetricRegistry
 from millstream_testkit.ledger import SqliteLedgerLanes, SqliteLedgerSink
-from millstream_testkit.wrong_sinks import MarkerApart, NoFence, visible_rows
+from millstream_testkit.sinks import rows_of_table
 
 Open = Callable[..., SqliteLedgerLanes]
 
@@ -45,9 +45,9 @@ def target(tmp_path: Path) -> Path:
 def open_lanes(target: Path) -> Iterator[Open]:
     opened = []
 
-    def open_lanes(attempt: int = 0, run_id: str = "a" * 32, kind: type[SqliteLedgerSink] = SqliteLedgerSink) -> SqliteLedgerLanes:
+    def open_lanes(attempt: int = 0, run_id: str = "a" * 32) -> SqliteLedgerLanes:
         context = make_context(attempt, run_id)
-        lanes = kind(target, "results", ("number", "key", "place")).open(context)
+        lanes = SqliteLedgerSink(target, "results", ("number", "key", "place")).open(context)
         opened.append(lanes)
         lanes.fence(0)
         return lanes
@@ -84,7 +84,7 @@ def test_a_commit_repeated_after_a_restart_inserts_nothing(open_lanes: Open, tar
     second = open_lanes(attempt=1)
     second.commit_batch(0, 3, 0, rows(1, 2))
     second.commit_batch(0, 2, 7, rows(9))
-    assert visible_rows(target) == rows(1, 2)
+    assert rows_of_table(str(target)) == rows(1, 2)
 
 
 def test_a_crash_within_the_transaction_leaves_neither_records_nor_marker(open_lanes: Open, target: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_crash_within_the_transaction_leaves_neither_records_nor_marker(open_l
     arm("sink.commit.mid", die)
     with pytest.raises(CrashPointReached):
         lanes.commit_batch(0, 1, 0, rows(1, 2))
-    assert visible_rows(target) == []
+    assert rows_of_table(str(target)) == []
     assert lanes.read_marker(0) is None
 
 
@@ -102,7 +102,7 @@ def test_an_older_attempt_that_wakes_up_is_fenced_and_inserts_nothing(open_lanes
         old.commit_batch(0, 1, 0, rows(1))
     assert (error.value.lane, error.value.attempt) == (0, 0)
     new.commit_batch(0, 1, 0, rows(1))
-    assert visible_rows(target) == rows(1)
+    assert rows_of_table(str(target)) == rows(1)
 
 
 def test_runs_do_not_share_markers(open_lanes: Open, target: Path) -> None:
@@ -110,7 +110,7 @@ def test_runs_do_not_share_markers(open_lanes: Open, target: Path) -> None:
     other = open_lanes(run_id="b" * 32)
     assert other.read_marker(0) is None
     other.commit_batch(0, 1, 0, rows(1))
-    assert visible_rows(target) == rows(1, 1)
+    assert rows_of_table(str(target)) == rows(1, 1)
 
 
 def test_names_that_need_quotes_are_quoted(tmp_path: Path) -> None:
@@ -127,20 +127,3 @@ def test_names_that_need_quotes_are_quoted(tmp_path: Path) -> None:
 def test_a_sink_without_columns_is_refused(target: Path) -> None:
     with pytest.raises(InvalidArgument, match="columns"):
         SqliteLedgerSink(target, "results", ())
-
-
-def test_a_marker_apart_from_the_data_doubles_records_when_the_process_dies_between_the_two(open_lanes: Open, target: Path) -> None:
-    arm("sink.commit.applied_no_ack", die)
-    lanes = open_lanes(kind=MarkerApart)
-    with pytest.raises(CrashPointReached):
-        lanes.commit_batch(0, 1, 0, rows(1))
-    disarm()
-    open_lanes(attempt=1, kind=MarkerApart).commit_batch(0, 1, 0, rows(1))
-    assert visible_rows(target) == rows(1, 1)
-
-
-def test_without_a_fence_an_older_attempt_doubles_records(open_lanes: Open, target: Path) -> None:
-    old, new = open_lanes(attempt=0, kind=NoFence), open_lanes(attempt=1, kind=NoFence)
-    new.commit_batch(0, 1, 0, rows(1))
-    old.commit_batch(0, 1, 0, rows(1))
-    assert visible_rows(target) == rows(1, 1)

@@ -54,7 +54,7 @@ class Demand:
     def not_made(self, harness: Harness) -> str:
         """Why it is not made of this connector; nothing when it is."""
         declared = harness.declared()
-        return "; ".join(filter(None, (condition(declared) for condition in self.conditions)))
+        return next(filter(None, (condition(declared) for condition in self.conditions)), "")
 
 
 def demand(
@@ -90,7 +90,7 @@ def demand_of(function: object) -> Demand | None:
 
 def kind(*kinds: str) -> Condition:
     """Only for connectors of these kinds."""
-    return lambda declared: "" if declared.kind in kinds else f"not of the kind {declared.kind}"
+    return lambda declared: "" if declared.kind in kinds else f"for {' and '.join(kinds)} only"
 
 
 def declares(capability: str) -> Condition:

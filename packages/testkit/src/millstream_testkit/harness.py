@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 import sys
 from abc import ABC, abstractmethod
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from millstream.contracts.guarantee import Guarantee, SinkCapabilities
-from millstream.contracts.sink import AnySink, BaseSink
 from millstream.contracts.two_phase_commit import TwoPhaseCommitSink
 from millstream.contracts.write_ahead import WriteAheadSink
 from millstream_testkit.errors import HarnessUnusable
@@ -18,9 +18,17 @@ from millstream_testkit.errors import HarnessUnusable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from millstream.contracts.sink import AnySink, BaseSink
     from millstream_testkit.oracle import Row
 
 _CONTRACTS = {"write_ahead": WriteAheadSink, "two_phase_commit": TwoPhaseCommitSink}
+
+
+@cache
+def _distribution_of(package: str) -> tuple[str, str]:
+    for name in metadata.packages_distributions().get(package, ()):
+        return name, metadata.version(name)
+    return "", ""
 
 
 class Harness(ABC):
@@ -69,10 +77,7 @@ class Harness(ABC):
 
     def distribution(self) -> tuple[str, str]:
         """Name and version of the distribution that the connector comes from; both empty when it belongs to none."""
-        top = self.connector().__module__.partition(".")[0]
-        for name in metadata.packages_distributions().get(top, ()):
-            return name, metadata.version(name)
-        return "", ""
+        return _distribution_of(self.connector().__module__.partition(".")[0])
 
 
 class SinkHarness(Harness):
@@ -96,7 +101,7 @@ class SinkHarness(Harness):
         """
         return str(folder / "target")
 
-    def drop_target(self, target: str) -> None:  # noqa: B027
+    def drop_target(self, target: str) -> None:
         """Removes a target with everything in it. Files in the folder given to `create_target` are removed without it."""
 
     @abstractmethod

@@ -1,8 +1,8 @@
 """The pytest plugin: options, the report, and what the terminal shows at the end. pytest loads it by itself.
 
-    --millstream-report=PATH    writes a report; `.txt`, `.json` or `.xml` (JUnit) by the path's ending; may be given several times
-    --millstream-full           runs every case instead of a covering sample
-    --millstream-seed=N         of the sample
+--millstream-report=PATH    writes a report; `.txt`, `.json` or `.xml` (JUnit) by the path's ending; may be given several times
+--millstream-full           runs every case instead of a covering sample
+--millstream-seed=N         of the sample
 """
 
 from __future__ import annotations
@@ -57,6 +57,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.timeout(_TIMEOUT_S))
 
 
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    """What is not demanded of a connector is shown apart from tests that were skipped, in the kit's own summary."""
+    facts = getattr(report, "millstream", None)
+    return ("not demanded", "-", "NOT DEMANDED") if facts is not None and facts["outcome"] == "not run" else None
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Adds what the conformance report needs to the report of a test: a simple dict, so that it travels between processes."""
@@ -84,14 +90,15 @@ def _facts(item: pytest.Item, suite: Any, report: pytest.TestReport) -> dict[str
         "distribution": distribution,
         "version": version,
         "declares": _declares(harness.declared()),
-        "guarantee": harness.guarantee(),
+        "guarantee": harness.guarantee() if suite.complete else "",
+        "suite_demands": sorted(suite.demands()),
         "demand": made.name,
         "rule": made.rule,
         "case": case.id if case is not None and "case" in case.params and case.params["case"] is not None else "",
         "outcome": outcome,
         "seconds": report.duration,
         "detail": _detail(report),
-        "notes": list(item.stash.get(NOTES, [])),
+        "notes": item.stash.get(NOTES, None) or [],
     }
 
 
@@ -125,7 +132,7 @@ class _Results:
         if facts is not None:
             from millstream_testkit.report.model import Entry
 
-            self._entries.append(Entry(**{**facts, "notes": tuple(facts["notes"])}))
+            self._entries.append(Entry(**{**facts, "notes": tuple(facts["notes"]), "suite_demands": tuple(facts["suite_demands"])}))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if not self._entries:

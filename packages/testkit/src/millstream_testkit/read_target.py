@@ -1,6 +1,6 @@
 """Reads a target in a process of its own, and prints what it finds as JSON.
 
-    python -m millstream_testkit.read_target HARNESS TARGET
+python -m millstream_testkit.read_target HARNESS TARGET
 """
 
 from __future__ import annotations

@@ -166,5 +166,3 @@ class SqliteStagedWriter(TwoPhaseCommitWriter[Sequence[Any]]):
         finally:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-
-

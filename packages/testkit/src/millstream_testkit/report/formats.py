@@ -34,9 +34,18 @@ def connector_lines(report: ConnectorReport, *, every: bool) -> list[str]:
     if report.guarantee:
         lines.append(f"  guarantee  {report.guarantee}")
     for each in report.demands:
-        if every or each.outcome != "passed" or each.notes:
+        if every or each.outcome == "failed" or each.notes:
             lines += _demand_lines(each, every=every)
-    return lines
+    return lines if every else [*lines, *_not_run_lines(report)]
+
+
+def _not_run_lines(report: ConnectorReport) -> list[str]:
+    """What was not run, by reason."""
+    reasons: dict[str, list[str]] = {}
+    for each in report.demands:
+        if each.outcome == "not run":
+            reasons.setdefault(each.reason, []).append(each.demand)
+    return [f"  not run    {reason}: {', '.join(demands)}" for reason, demands in sorted(reasons.items())]
 
 
 def _demand_lines(report: DemandReport, *, every: bool) -> list[str]:

@@ -19,7 +19,8 @@ class Entry(msgspec.Struct, frozen=True):
         distribution: that the connector comes from, empty for none.
         version: of it.
         declares: its capabilities, as text.
-        guarantee: what it gives when all is proved.
+        guarantee: what it gives when all is proved; empty for none.
+        suite_demands: everything that the suite demands.
         demand: name.
         rule: what must hold.
         case: what it was tried with, empty for a single try.
@@ -41,6 +42,7 @@ class Entry(msgspec.Struct, frozen=True):
     case: str
     outcome: Outcome
     seconds: float
+    suite_demands: tuple[str, ...]
     detail: str = ""
     notes: tuple[str, ...] = ()
 
@@ -69,7 +71,8 @@ class ConnectorReport(msgspec.Struct, frozen=True):
     """One connector in one suite.
 
     Attributes:
-        guarantee: the resulting one: what the connector declares, if no demand failed; else `not proved`.
+        guarantee: the resulting one: what the connector declares, if everything was run that is demanded of it, and nothing failed; else
+            `not proved`, and why.
     """
 
     connector: str
@@ -117,7 +120,9 @@ def _connector(entries: list[Entry]) -> ConnectorReport:
     for entry in sorted(entries, key=lambda entry: (entry.demand, entry.case)):
         by_demand.setdefault(entry.demand, []).append(entry)
     first = entries[0]
+    left_out = set(first.suite_demands) - set(by_demand)
     failed = any(entry.outcome == "failed" for entry in entries)
+    not_proved = "not proved" if failed else f"not proved: {len(left_out)} demands were left out of this run" if left_out else ""
     return ConnectorReport(
         connector=first.connector,
         subject=first.subject,
@@ -125,7 +130,7 @@ def _connector(entries: list[Entry]) -> ConnectorReport:
         distribution=first.distribution,
         version=first.version,
         declares=first.declares,
-        guarantee="not proved" if failed else first.guarantee,
+        guarantee=(not_proved or first.guarantee) if first.guarantee else "",
         demands=[_demand(found) for found in by_demand.values()],
     )
 

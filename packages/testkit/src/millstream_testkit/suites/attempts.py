@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +14,8 @@ from millstream.runtime.launch import system_ports
 from millstream.runtime.metrics import MetricRegistry
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from millstream_testkit.harness import SinkHarness
     from millstream_testkit.oracle import Row
 
@@ -60,7 +61,8 @@ class Attempt:
         sink = harness.resolved(target)
         self._chunk = sink.capabilities.max_commit_records
         self.kind = sink.capabilities.kind
-        self.client: Any = sink.open(context)
+        opened: Any = sink.open(context)
+        self.client = opened
         if isinstance(sink, WriteAheadSink):
             for lane in context.owned_lanes:
                 self.client.fence(lane)

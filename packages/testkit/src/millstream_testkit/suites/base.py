@@ -27,10 +27,12 @@ class ConformanceSuite:
     Attributes:
         harness: class of the connector's harness.
         subject: what the suite is about, for reports.
+        complete: the suite has everything that the connector's guarantee rests on, so that it may be called proved.
     """
 
     harness: ClassVar[type[Harness]]
     subject: ClassVar[str] = "connector"
+    complete: ClassVar[bool] = False
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Gives each demand its cases. Called by pytest."""
@@ -44,6 +46,12 @@ class ConformanceSuite:
         cases = [] if made.not_made(harness) else list(made.cases(harness, sampling))
         # One item is left when there is no case, so that what is not run is reported.
         metafunc.parametrize("case", [pytest.param(case, id=str(case)) for case in cases] or [pytest.param(None, id="none")])
+
+    @classmethod
+    def demands(cls) -> list[str]:
+        """Names of everything that the suite demands."""
+        made = (demand_of(getattr(cls, name)) for name in dir(cls) if name.startswith("test_"))
+        return [each.name for each in made if each is not None]
 
     @classmethod
     def made_harness(cls) -> Any:
@@ -79,4 +87,5 @@ class ConformanceSuite:
     @pytest.fixture
     def note(self, request: pytest.FixtureRequest) -> Callable[[str], None]:
         """Adds a sentence to the report."""
-        return request.node.stash.setdefault(NOTES, []).append
+        notes: list[str] = request.node.stash.setdefault(NOTES, [])
+        return notes.append

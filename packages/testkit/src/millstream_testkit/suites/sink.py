@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from millstream_testkit.suites.sink_contract import CommittingSinkContract, SinkContract, TwoPhaseCommitContract, WriteAheadContract
+from millstream_testkit.suites.sink_contract import CommittingSinkContract, SinkContract
 from millstream_testkit.suites.sink_crashes import SinkCrashes, SinkRewinds
 from millstream_testkit.suites.sink_reader import SinkReader
+from millstream_testkit.suites.two_phase_contract import TwoPhaseCommitContract
+from millstream_testkit.suites.write_ahead_contract import WriteAheadContract
 
 
 class SinkSuite(
@@ -22,3 +24,5 @@ class SinkSuite(
         class TestMySink(SinkSuite):
             harness = MySinkHarness
     """
+
+    complete = True

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import pickle
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import cloudpickle
-import msgspec
 import pytest
 
-from millstream.checkpoint.write_ahead import LaneLog, WriteAheadLog
-from millstream.contracts.write_ahead import Marker
-from millstream.errors import Fenced, TargetLostData
-from millstream.state.serializers import serializer_for
+from millstream.errors import Fenced
 from millstream_testkit.demands import declares, demand, kind
-from millstream_testkit.harness import SinkHarness
 from millstream_testkit.oracle import Row, compare
 from millstream_testkit.suites.attempts import OTHER_RUN, Attempt, Attempts, opening, rows
 from millstream_testkit.suites.base import ConformanceSuite
+
+if TYPE_CHECKING:
+    from millstream_testkit.harness import SinkHarness
 
 COMMITS = kind("write_ahead", "two_phase_commit")
 Note = Callable[[str], None]
@@ -58,7 +57,7 @@ class SinkContract(SinkContractBase):
     @demand("A sink is a description that can be sent to a worker, with the capabilities it had.")
     def test_description_travels(self, attempts: Attempts) -> None:
         sink = attempts.harness.sink(attempts.target)
-        copy = cloudpickle.loads(cloudpickle.dumps(sink))
+        copy = pickle.loads(pickle.dumps(sink))  # noqa: S301 - made here
         assert copy.resolve().capabilities == sink.resolve().capabilities
 
     @demand("What was written, sealed and committed is there, each record once.")
@@ -127,8 +126,6 @@ class SinkContract(SinkContractBase):
 
     @demand("Opening and closing again and again leaves no thread and no open file behind.")
     def test_close_releases_everything(self, attempts: Attempts) -> None:
-        import threading
-
         def held() -> tuple[int, int]:
             folder = Path("/proc/self/fd") if Path("/proc/self/fd").exists() else Path("/dev/fd")
             return threading.active_count(), len(list(folder.iterdir()))
@@ -140,7 +137,8 @@ class SinkContract(SinkContractBase):
             writer.close()
             counts.append(held())
         # The first rounds may fill caches that are there to stay.
-        assert counts[-1] <= counts[2] or counts[-1][0] + counts[-1][1] <= sum(counts[2]), f"threads and open files grew with each open: {counts}"
+        grown = sum(counts[-1]) - sum(counts[2])
+        assert grown <= 0, f"threads and open files grew with each open, by {grown} in {len(counts) - 3} rounds: {counts}"
 
     @demand("A record written again leaves the same state as written once.", when=kind("idempotent", "plain"))
     def test_writing_again_leaves_the_same_state(self, attempts: Attempts, note: Note) -> None:
@@ -155,7 +153,7 @@ class SinkContract(SinkContractBase):
         elif verdict.exact:
             note(too_modest("kind='idempotent'", "records written again left the same state"))
         else:
-            assert not (verdict.missing or verdict.wrong), f"after writing again, a reader finds {verdict}"
+            assert verdict.missing == verdict.wrong == [], f"after writing again, a reader finds {verdict}"
 
 
 class CommittingSinkContract(SinkContractBase):
@@ -258,132 +256,6 @@ class CommittingSinkContract(SinkContractBase):
         assert_seen(attempts, rows(0, 40), "after four lanes of different runs and sinks committed their checkpoint 1")
 
 
-class TwoPhaseCommitContract(SinkContractBase):
-    """Two-phase commit only."""
-
-    @demand("An epoch that was aborted cannot be committed any more: commit raises, it never says Committed.", when=kind("two_phase_commit"))
-    def test_an_aborted_epoch_cannot_be_committed(self, attempts: Attempts) -> None:
-        writer = attempts.open()
-        writer.write(rows(0, 10))
-        sealed = writer.seal(1)
-        heir = attempts.open(1)
-        heir.abort_lingering()
-        error = _error_of(lambda: heir.commit(sealed))
-        assert error is not None, "the commit of an aborted epoch said Committed: its records are lost, and nobody is told. Raise LostEpoch."
-        assert_seen(attempts, [], "after the epoch was aborted")
-
-    @demand("abort_lingering removes what older attempts left, and keeps what it is told to keep.", when=kind("two_phase_commit"))
-    def test_lingering_work_is_aborted(self, attempts: Attempts) -> None:
-        writer = attempts.open()
-        writer.write(rows(0, 10))
-        kept = writer.seal(1)
-        writer.write(rows(10, 10))
-        lingering = writer.seal(2)
-        writer.write(rows(20, 10))
-        heir = attempts.open(1)
-        assert kept is not None
-        heir.abort_lingering([kept])
-        heir.commit(kept)
-        assert_seen(attempts, rows(0, 10), "after the epoch that was to be kept was committed")
-        error = _error_of(lambda: heir.commit(lingering))
-        assert error is not None, "work that no checkpoint holds was not aborted: its handle can still commit it"
-        _error_of(writer.close)
-        heir.close()
-        left = list(attempts.harness.leftovers(attempts.target))
-        assert not left, f"left behind after abort_lingering: {left}"
-
-    @demand("Prepared work outlives the connection that prepared it.", when=kind("two_phase_commit"))
-    def test_prepared_work_survives_a_disconnect(self, attempts: Attempts, note: Note) -> None:
-        writer = attempts.open()
-        writer.write(rows(0, 10))
-        sealed = writer.seal(1)
-        writer.close()
-        error = _error_of(lambda: attempts.open(1).commit(sealed))
-        survived = error is None and attempts.seen() == rows(0, 10)
-        if attempts.harness.declared().prepared_survives_disconnect:
-            assert survived, f"the next attempt could not commit it: {error or compare(rows(0, 10), attempts.seen())}"
-        elif survived:
-            note(too_modest("prepared_survives_disconnect", "prepared work was committed by another attempt"))
-
-    @demand("Prepared work outlives a crash of the target.", when=[kind("two_phase_commit"), declares("prepared_survives_server_kill")])
-    def test_prepared_work_survives_a_crash_of_the_target(self, attempts: Attempts) -> None:
-        writer = attempts.open()
-        writer.write(rows(0, 10))
-        sealed = writer.seal(1)
-        _error_of(writer.close)
-        if not attempts.harness.restart_target(attempts.target):
-            pytest.skip("not run: there is no server to kill (restart_target of the harness returned False)")
-        attempts.open(1).commit(sealed)
-        assert_seen(attempts, rows(0, 10), "after the target was killed and started again")
-
-    @demand("Bytes that are no committable are refused, never taken for an epoch that was committed before.", when=kind("two_phase_commit"))
-    def test_a_damaged_committable_is_refused(self, attempts: Attempts) -> None:
-        writer = attempts.open()
-        writer.write(rows(0, 10))
-        sealed = writer.seal(1)
-        assert sealed is not None
-        assert sealed.committable is not None
-        heir = attempts.open(1)
-        for damaged in (b"", b"\xff\xfe no committable", sealed.committable[: len(sealed.committable) // 2]):
-            error = _error_of(lambda damaged=damaged: heir.client.commit(0, 1, damaged))
-            assert error is not None, f"commit({damaged[:20]!r}) said Committed. Check the version and the form of what a checkpoint gives back."
-        heir.commit(sealed)
-        assert_seen(attempts, rows(0, 10), "after damaged committables were refused")
-
-    @demand("A committable says which version of its layout it has, so that a later release can read it.", when=kind("two_phase_commit"))
-    def test_committables_carry_a_version(self, attempts: Attempts) -> None:
-        writer = attempts.open()
-        writer.write(rows(0, 10))
-        sealed = writer.seal(1)
-        assert sealed is not None
-        assert sealed.committable is not None
-        version = attempts.harness.committable_version(sealed.committable)
-        if version is None:
-            pytest.skip("not run: committable_version of the harness says nothing")
-        assert version >= 1
-
-
-class WriteAheadContract(SinkContractBase):
-    """Write-ahead only."""
-
-    @demand("The marker is where the last commit left it, and every later attempt finds it there.", when=kind("write_ahead"))
-    def test_the_marker_moves_with_the_records(self, attempts: Attempts) -> None:
-        writer = attempts.open()
-        assert writer.client.read_marker(0) is None, "a lane that was never written has a marker"
-        records = [attempts.harness.record(row) for row in rows(0, 4)]
-        writer.client.commit_batch(0, 3, 0, records[:2])
-        writer.client.commit_batch(0, 3, 1, records[2:])
-        assert writer.client.read_marker(0) == Marker(3, 1)
-        later = attempts.open(1)
-        assert later.client.read_marker(0) == Marker(3, 1), "a later attempt of the same run does not find the marker"
-        other = [attempts.open(run_id=OTHER_RUN), attempts.open(sink_uid="other"), attempts.open(lane=1, parallelism=2)]
-        for attempt, name in zip(other, ("run", "sink", "lane")):
-            assert attempt.client.read_marker(1 if name == "lane" else 0) is None, f"another {name} finds the marker of this one"
-        assert_seen(attempts, rows(0, 4), "after two chunks")
-
-    @demand("A target that has lost its markers stops the job: a missing marker is never taken for nothing to do.", when=kind("write_ahead"))
-    def test_a_marker_that_is_behind_stops_the_job(self, attempts: Attempts) -> None:
-        attempt: Any = attempts.open()
-        serializer = serializer_for(None)
-        log = WriteAheadLog(attempt.client, attempt._context, serializer, None)
-        confirmed = msgspec.msgpack.encode(LaneLog(1, serializer.description(), 5, []))
-        error = _error_of(lambda: log.recover([(0, confirmed)], 6, rewound=False))
-        assert isinstance(error, TargetLostData), (
-            f"checkpoint 6 knows that checkpoint 5 was committed, the target is empty, and the recovery ended with {error!r}"
-        )
-
-    @demand("A commit that fails half way leaves neither records nor a marker.", when=[kind("write_ahead"), declares("atomic_marker")])
-    def test_a_commit_that_fails_leaves_nothing(self, attempts: Attempts) -> None:
-        writer = attempts.open()
-        records = [attempts.harness.record(row) for row in rows(0, 4)]
-        error = _error_of(lambda: writer.client.commit_batch(0, 1, 0, [*records, object()]))
-        if error is None:
-            pytest.skip("not run: the target took an object() for a record, so this way to make it fail does not work")
-        marker = attempts.open(1).client.read_marker(0)
-        assert marker is None, f"commit_batch raised {error!r}, but the marker has moved to {marker}"
-        assert_seen(attempts, [], f"after commit_batch raised {type(error).__name__}")
-
-
 def _goes_on(old: Attempt) -> Exception | None:
     """Lets an attempt that was replaced write, seal and commit."""
 
@@ -391,10 +263,11 @@ def _goes_on(old: Attempt) -> Exception | None:
         old.write(rows(100, 5))
         old.commit(old.seal(1))
 
-    return _error_of(go_on)
+    return error_of(go_on)
 
 
-def _error_of(call: Callable[[], object]) -> Exception | None:
+def error_of(call: Callable[[], object]) -> Exception | None:
+    """What a call raises."""
     try:
         call()
     except AssertionError:

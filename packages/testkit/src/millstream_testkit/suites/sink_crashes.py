@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import signal
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from millstream_testkit.case import LAST, CaseResult, Crash, CrashCase, Outcome
 from millstream_testkit.crash_runner import CrashRunner
 from millstream_testkit.demands import Sampling, declares, demand
-from millstream_testkit.harness import SinkHarness
 from millstream_testkit.job_folder import JobFolder
 from millstream_testkit.job_process import AttemptOptions
 from millstream_testkit.killed_job import KilledJob
@@ -20,6 +18,11 @@ from millstream_testkit.steps import step_names
 from millstream_testkit.suites.messages import message_cases
 from millstream_testkit.suites.sink_contract import COMMITS, Note, SinkContractBase, too_modest
 from millstream_testkit.zombie import run_zombie
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from millstream_testkit.harness import SinkHarness
 
 _COMMIT: Final = Crash("sink.commit.before", 3)
 _DURABLE: Final = Crash("checkpoint.durable.before_notify", 2)
@@ -117,7 +120,12 @@ class SinkCrashes(SinkContractBase):
         assert_good(result)
         assert result.reached[0], str(result)
 
-    @demand("An old process that is stopped, replaced and wakes up changes nothing, and notices.", when=declares("fencing"), cases=zombie_cases, kills=True)
+    @demand(
+        "An old process that is stopped, replaced and wakes up changes nothing, and notices.",
+        when=declares("fencing"),
+        cases=zombie_cases,
+        kills=True,
+    )
     def test_a_zombie_changes_nothing(self, case: Crash, tmp_path: Path) -> None:
         harness: SinkHarness = self.made_harness()
         zombie = run_zombie(harness, tmp_path, case)

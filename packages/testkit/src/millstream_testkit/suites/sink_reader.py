@@ -6,22 +6,25 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 from types import CodeType, FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from millstream_testkit.case import CrashCase
 from millstream_testkit.demands import demand
 from millstream_testkit.errors import HarnessUnusable, ReadsFromInside
-from millstream_testkit.harness import SinkHarness
 from millstream_testkit.job_folder import JobFolder
 from millstream_testkit.job_process import AttemptOptions
 from millstream_testkit.killed_job import KilledJob, described
 from millstream_testkit.loading import PATH_VARIABLE
-from millstream_testkit.oracle import Row
 from millstream_testkit.suites.attempts import Attempts, opening, rows
 from millstream_testkit.suites.sink_contract import SinkContractBase
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from millstream_testkit.harness import SinkHarness
+    from millstream_testkit.oracle import Row
 
 _READ_TIMEOUT_S = 60
 
@@ -93,7 +96,7 @@ def assert_reads_from_outside(attempts: Attempts) -> None:
         else:
             writer.commit(sealed)
         found, called = functions_called(harness, target)
-        used = sorted(inside[code] for code in called if code in inside)
+        used = sorted((inside[code] for code in called if code in inside), key=lambda name: ("._" in name, name))
         if used:
             raise ReadsFromInside(harness=name, evidence=f"it calls the connector's own {', '.join(used[:3])}")
         stranger = read_in_another_process(harness, target)

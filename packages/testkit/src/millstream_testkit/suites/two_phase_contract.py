@@ -1,0 +1,101 @@
+"""What is demanded of two-phase commit, call by call."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from millstream_testkit.demands import declares, demand, kind
+from millstream_testkit.oracle import compare
+from millstream_testkit.suites.attempts import rows
+from millstream_testkit.suites.sink_contract import Note, SinkContractBase, assert_seen, error_of, too_modest
+
+if TYPE_CHECKING:
+    from millstream_testkit.suites.attempts import Attempts
+
+
+class TwoPhaseCommitContract(SinkContractBase):
+    """Two-phase commit only."""
+
+    @demand("An epoch that was aborted cannot be committed any more: commit raises, it never says Committed.", when=kind("two_phase_commit"))
+    def test_an_aborted_epoch_cannot_be_committed(self, attempts: Attempts) -> None:
+        writer = attempts.open()
+        writer.write(rows(0, 10))
+        sealed = writer.seal(1)
+        heir = attempts.open(1)
+        heir.abort_lingering()
+        error = error_of(lambda: heir.commit(sealed))
+        assert error is not None, "the commit of an aborted epoch said Committed: its records are lost, and nobody is told. Raise LostEpoch."
+        assert_seen(attempts, [], "after the epoch was aborted")
+
+    @demand("abort_lingering removes what older attempts left, and keeps what it is told to keep.", when=kind("two_phase_commit"))
+    def test_lingering_work_is_aborted(self, attempts: Attempts) -> None:
+        writer = attempts.open()
+        writer.write(rows(0, 10))
+        kept = writer.seal(1)
+        writer.write(rows(10, 10))
+        lingering = writer.seal(2)
+        writer.write(rows(20, 10))
+        heir = attempts.open(1)
+        assert kept is not None
+        heir.abort_lingering([kept])
+        heir.commit(kept)
+        assert_seen(attempts, rows(0, 10), "after the epoch that was to be kept was committed")
+        error = error_of(lambda: heir.commit(lingering))
+        assert error is not None, "work that no checkpoint holds was not aborted: its handle can still commit it"
+        error_of(writer.close)
+        heir.close()
+        left = list(attempts.harness.leftovers(attempts.target))
+        assert not left, f"left behind after abort_lingering: {left}"
+
+    @demand("Prepared work outlives the connection that prepared it.", when=kind("two_phase_commit"))
+    def test_prepared_work_survives_a_disconnect(self, attempts: Attempts, note: Note) -> None:
+        writer = attempts.open()
+        writer.write(rows(0, 10))
+        sealed = writer.seal(1)
+        writer.close()
+        error = error_of(lambda: attempts.open(1).commit(sealed))
+        survived = error is None and attempts.seen() == rows(0, 10)
+        if attempts.harness.declared().prepared_survives_disconnect:
+            assert survived, f"the next attempt could not commit it: {error or compare(rows(0, 10), attempts.seen())}"
+        elif survived:
+            note(too_modest("prepared_survives_disconnect", "prepared work was committed by another attempt"))
+
+    @demand("Prepared work outlives a crash of the target.", when=[kind("two_phase_commit"), declares("prepared_survives_server_kill")])
+    def test_prepared_work_survives_a_crash_of_the_target(self, attempts: Attempts) -> None:
+        writer = attempts.open()
+        writer.write(rows(0, 10))
+        sealed = writer.seal(1)
+        error_of(writer.close)
+        if not attempts.harness.restart_target(attempts.target):
+            pytest.skip("not run: there is no server to kill (restart_target of the harness returned False)")
+        attempts.open(1).commit(sealed)
+        assert_seen(attempts, rows(0, 10), "after the target was killed and started again")
+
+    @demand("Bytes that are no committable are refused, never taken for an epoch that was committed before.", when=kind("two_phase_commit"))
+    def test_a_damaged_committable_is_refused(self, attempts: Attempts) -> None:
+        writer = attempts.open()
+        writer.write(rows(0, 10))
+        sealed = writer.seal(1)
+        assert sealed is not None
+        assert sealed.committable is not None
+        heir = attempts.open(1)
+        for damaged in (b"", b"\xff\xfe no committable", sealed.committable[: len(sealed.committable) // 2]):
+            error = error_of(partial(heir.client.commit, 0, 1, damaged))
+            assert error is not None, f"commit({damaged[:20]!r}) said Committed. Check the version and the form of what a checkpoint gives back."
+        heir.commit(sealed)
+        assert_seen(attempts, rows(0, 10), "after damaged committables were refused")
+
+    @demand("A committable says which version of its layout it has, so that a later release can read it.", when=kind("two_phase_commit"))
+    def test_committables_carry_a_version(self, attempts: Attempts) -> None:
+        writer = attempts.open()
+        writer.write(rows(0, 10))
+        sealed = writer.seal(1)
+        assert sealed is not None
+        assert sealed.committable is not None
+        version = attempts.harness.committable_version(sealed.committable)
+        if version is None:
+            pytest.skip("not run: committable_version of the harness says nothing")
+        assert version >= 1

@@ -1,0 +1,72 @@
+"""The kit's test of itself: each deliberately wrong connector is caught by the demand that names its fault."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+WRONG = Path(__file__).with_name("wrong")
+
+CAUGHT = [
+    ("sinks", "CommitsAtPrepare", "nothing_is_visible_before_its_commit", "visible at the barrier, before the checkpoint is complete"),
+    ("sinks", "WritesBeforeTheCheckpoint", "nothing_is_visible_before_its_commit", "visible after write()"),
+    ("sinks", "CommitsOnLocalSnapshot", "a_later_barrier_commits_nothing", "after the barriers of two checkpoints, of which none is complete"),
+    ("sinks", "ReusesItsHandle", "a_handle_never_commits_a_later_epoch", "after the handle of the first of three epochs was committed"),
+    ("sinks", "NeverAborts", "lingering_work_is_aborted", "its handle can still commit it"),
+    ("sinks", "AbortsEverything", "runs_sinks_and_lanes_are_kept_apart", "LostEpoch"),
+    ("sinks", "RemembersOneEpoch", "epochs_that_wait_together_are_all_committed", "after the late commit of epoch 1 of three"),
+    ("sinks", "BreaksOnEmptyEpochs", "empty_epochs_have_no_effect", "LostEpoch"),
+    ("sinks", "TakesUnknownForCommitted", "an_aborted_epoch_cannot_be_committed", "its records are lost, and nobody is told"),
+    ("sinks", "NeverCloses", "close_releases_everything", "grew with each open"),
+    ("sinks", "MarkerApart", "crash_between_any_two_calls_of_a_commit[8/16]", "doubled"),
+    ("sinks", "NoFence", "an_older_attempt_is_fenced", "it must raise Fenced first"),
+    ("sinks", "ForgetsItsMarker", "a_repeated_commit_changes_nothing", "doubled"),
+    ("sinks", "OneMarkerForAll", "the_marker_moves_with_the_records", "another run finds the marker of this one"),
+    ("sinks", "NotIdempotent", "writing_again_leaves_the_same_state", "Derive the id of what is written from the record alone"),
+    ("sinks", "ReadsTheClientsMemory", "the_harness_reads_from_outside", "Read the target as a stranger would"),
+    ("sinks", "ReadsThroughTheSink", "the_harness_reads_from_outside", "it calls the connector's own SqliteStagedSink.open, "),
+]
+
+MODEST = "sinks.py::TestModest::test_an_older_attempt_is_fenced"
+
+
+def run_suites(folder: Path, *nodes: str) -> dict[tuple[str, str], Any]:
+    """Connector's and demand's report for each of some nodes of the suites in wrong/, by suite and demand, from a pytest of its own."""
+    report = folder / "report.json"
+    command = [sys.executable, "-m", "pytest", "-q", *(f"{WRONG / node}" for node in nodes), f"--millstream-report={report}"]
+    command += ["-p", "no:randomly", "-p", "no:cacheprovider", f"--basetemp={folder / 'tmp'}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert report.exists(), done.stdout + done.stderr
+    connectors = json.loads(report.read_text())["connectors"]
+    return {(connector["suite"], demand["demand"]): (connector, demand) for connector in connectors for demand in connector["demands"]}
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Any]:
+    nodes = [f"{file}.py::Test{connector}::test_{demand}" for file, connector, demand, _ in CAUGHT]
+    return run_suites(tmp_path_factory.mktemp("wrong"), *nodes, MODEST)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("connector", "demand", "finding"), [case[1:] for case in CAUGHT], ids=[case[1] for case in CAUGHT])
+def test_a_wrong_connector_is_caught_by_the_demand_that_names_its_fault(
+    connector: str, demand: str, finding: str, reports: dict[tuple[str, str], Any]
+) -> None:
+    connector_report, demand_report = reports[f"Test{connector}", demand.partition("[")[0]]
+    assert demand_report["outcome"] == "failed", demand_report
+    assert any(finding in detail for detail in demand_report["failures"].values()), demand_report
+    assert connector_report["guarantee"] == "not proved"
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(300)
+def test_a_declaration_that_is_too_modest_is_reported_and_no_failure(reports: dict[tuple[str, str], Any]) -> None:
+    _, fencing = reports["TestModest", "an_older_attempt_is_fenced"]
+    assert fencing["outcome"] == "passed"
+    assert fencing["notes"] == ["fencing is declared closed, yet an older attempt was stopped by Fenced: the declaration may be too modest"]
