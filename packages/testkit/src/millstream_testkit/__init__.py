@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from millstream_testkit.demands import demand as demand
     from millstream_testkit.errors import HarnessUnusable as HarnessUnusable
     from millstream_testkit.errors import ReadsFromInside as ReadsFromInside
+    from millstream_testkit.exactly_once import ExactlyOnceTest as ExactlyOnceTest
+    from millstream_testkit.exactly_once import exactly_once_test as exactly_once_test
     from millstream_testkit.harness import Harness as Harness
     from millstream_testkit.harness import SinkHarness as SinkHarness
     from millstream_testkit.oracle import Row as Row
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "demands": ("demand",),
     "errors": ("HarnessUnusable", "ReadsFromInside"),
+    "exactly_once": ("ExactlyOnceTest", "exactly_once_test"),
     "harness": ("Harness", "SinkHarness"),
     "oracle": ("Row",),
     "suites.base": ("ConformanceSuite",),

@@ -12,26 +12,20 @@ Exit code: 0 when the job came to its end.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from millstream import KeyedProcessFunction, RestartStrategies, StreamExecutionEnvironment, ValueStateDescriptor, WatermarkStrategy
-from millstream.ports import CRASH_POINTS, arm
 from millstream.runtime.launch import system_ports
+from millstream_testkit.counting import COUNT_VARIABLE, count_passes
 from millstream_testkit.epoch_source import EpochSource
 from millstream_testkit.harness import SinkHarness
 from millstream_testkit.loading import load, take_over_import_path
 from millstream_testkit.messages import FaultyTransport
 from millstream_testkit.oracle import Row
-from millstream_testkit.steps import METHODS, step_names, watch_steps
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from millstream_testkit.steps import watch_steps
 
 JOB_NAME = "crash job"
 
@@ -80,26 +74,10 @@ def build(options: argparse.Namespace) -> StreamExecutionEnvironment:
     if type(harness).record is not SinkHarness.record:
         rows = rows.map(harness.record)
     sink = harness.sink(options.target)
-    if "MILLSTREAM_TESTKIT_COUNT" in os.environ or "testkit." in os.environ.get("MILLSTREAM_CRASH", ""):
+    if COUNT_VARIABLE in os.environ or "testkit." in os.environ.get("MILLSTREAM_CRASH", ""):
         watch_steps(sink.resolve())
     rows.sink_to(sink, uid="out")
     return env
-
-
-def count_passes(path: str) -> Callable[[], None]:
-    """Counts every crash point from now on. The result writes the counts."""
-    passes: Counter[str] = Counter()
-
-    def counter(name: str) -> Callable[[], None]:
-        return lambda: passes.update([name])
-
-    for name in (*CRASH_POINTS, *(step for method in METHODS for step in step_names(method))):
-        arm(name, counter(name))
-
-    def write() -> None:
-        Path(path).write_text(json.dumps(passes))
-
-    return write
 
 
 def parse() -> argparse.Namespace:
@@ -126,7 +104,7 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     take_over_import_path()
     options = parse()
-    count_to = os.environ.get("MILLSTREAM_TESTKIT_COUNT")
+    count_to = os.environ.get(COUNT_VARIABLE)
     write_counts = count_passes(count_to) if count_to else None
     build(options).execute(JOB_NAME)
     if write_counts is not None:

@@ -16,12 +16,31 @@ from millstream.contracts.write_ahead import WriteAheadSink
 from millstream_testkit.errors import HarnessUnusable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from millstream.contracts.sink import AnySink, BaseSink
     from millstream_testkit.oracle import Row
 
 _CONTRACTS = {"write_ahead": WriteAheadSink, "two_phase_commit": TwoPhaseCommitSink}
+
+
+def reference_of(defined: type | Callable[..., Any]) -> str:
+    """`module:name` or `/path/of/file.py:name` of a class or function.
+
+    Raises:
+        HarnessUnusable: it is not at the top level of a file.
+    """
+    if "." in defined.__qualname__ or defined.__name__ == "<lambda>":
+        raise HarnessUnusable(
+            harness=defined.__qualname__,
+            reason="it is defined inside of a function or class, where the process that is killed cannot find it",
+            fix="Move it to the top level of its file",
+        )
+    file = Path(inspect.getfile(defined)).resolve()
+    parts = defined.__module__.split(".")
+    package = file.parents[len(parts) - 1]
+    by_name = any(Path(entry or ".").resolve() == package for entry in sys.path) and file.stem == parts[-1]
+    return f"{defined.__module__ if by_name else file}:{defined.__name__}"
 
 
 @cache
@@ -64,16 +83,7 @@ class Harness(ABC):
         Raises:
             HarnessUnusable: it is not at the top level of a file.
         """
-        if "." in cls.__qualname__:
-            raise HarnessUnusable(
-                harness=cls.__qualname__,
-                reason="it is defined inside of a function or class, where the process that is killed cannot find it",
-                fix="Move it to the top level of its file",
-            )
-        file = Path(inspect.getfile(cls)).resolve()
-        package = file.parents[cls.__module__.count(".")]
-        by_name = any(Path(entry or ".").resolve() == package for entry in sys.path) and file.stem == cls.__module__.rpartition(".")[2]
-        return f"{cls.__module__ if by_name else file}:{cls.__name__}"
+        return reference_of(cls)
 
     def distribution(self) -> tuple[str, str]:
         """Name and version of the distribution that the connector comes from; both empty when it belongs to none."""

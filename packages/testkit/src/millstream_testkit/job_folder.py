@@ -44,6 +44,11 @@ class JobFolder:
         return cls(root, harness.reference(), harness.create_target(root), shape, records)
 
     @property
+    def program(self) -> str:
+        """The module that runs the job."""
+        return "millstream_testkit.crash_job"
+
+    @property
     def checkpoints(self) -> Path:
         """The checkpoint storage."""
         return self.root / "checkpoints"
@@ -77,6 +82,11 @@ class JobFolder:
         }
         return [f"--{name}={value}" for name, value in options.items()]
 
-    def last_words(self, lines: int = 25) -> str:
+    def last_words(self) -> str:
         """The end of the log."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
+        return last_lines(self.log)
+
+
+def last_lines(log: Path, most: int = 25) -> str:
+    """The end of a log, of which there may be none yet."""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-most:]) if log.exists() else ""

@@ -8,15 +8,14 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
+from millstream_testkit.counting import COUNT_VARIABLE
 from millstream_testkit.loading import PATH_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from millstream_testkit.job_folder import JobFolder
 
 POLL_S: Final = 0.02
 """Time between two looks at the process and its target."""
@@ -65,10 +64,25 @@ class AttemptOptions:
         own = {
             "MILLSTREAM_CRASH": self.crash,
             "MILLSTREAM_TESTKIT_MESSAGES": self.messages,
-            "MILLSTREAM_TESTKIT_COUNT": str(self.count_to or ""),
+            COUNT_VARIABLE: str(self.count_to or ""),
             PATH_VARIABLE: os.pathsep.join(sys.path),
         }
         return {**inherited, **{name: value for name, value in own.items() if value}}
+
+
+class Startable(Protocol):
+    """What a process is started from."""
+
+    @property
+    def program(self) -> str:
+        """The module that runs the job."""
+
+    @property
+    def log(self) -> Path:
+        """Output and errors of all attempts."""
+
+    def arguments(self) -> list[str]:
+        """For the command line of the job."""
 
 
 class JobProcess:
@@ -77,11 +91,11 @@ class JobProcess:
     Args:
         folder: of the job.
         options: of this attempt.
-        script: runs the job instead of `millstream_testkit.crash_job`, with the same arguments.
+        script: runs the job instead of the folder's program, with the same arguments.
     """
 
-    def __init__(self, folder: JobFolder, options: AttemptOptions, script: Path | None = None) -> None:
-        program = [str(script)] if script else ["-m", "millstream_testkit.crash_job"]
+    def __init__(self, folder: Startable, options: AttemptOptions, script: Path | None = None) -> None:
+        program = [str(script)] if script else ["-m", folder.program]
         with folder.log.open("ab") as log:
             log.write(f"--- {options}\n".encode())
             log.flush()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from millstream_testkit.coverage import covered_numbers
 from millstream_testkit.job_process import AttemptOptions, JobProcess
-from millstream_testkit.oracle import Verdict, compare, expected_rows
+from millstream_testkit.oracle import Row, Verdict, compare, expected_rows
 
 if TYPE_CHECKING:
     from millstream_testkit.harness import SinkHarness
@@ -66,7 +66,7 @@ class KilledJob:
         good = verdict.exact if self._once else not (verdict.missing or verdict.wrong)
         return self.problems if good else [*self.problems, str(verdict)]
 
-    def verdict(self) -> Verdict:
+    def verdict(self) -> Verdict[Row]:
         """How what is visible differs from what should be when the job is done."""
         return compare(expected_rows(self.folder.records, self.folder.keys), self._harness.read(self.folder.target))
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+R = TypeVar("R")
 
 Row: TypeAlias = tuple[int, int, int]
 """What the kit's job writes for the number n: n, its key n % keys, and how many numbers of that key have come, n included."""
@@ -19,7 +21,7 @@ def expected_rows(records: int, keys: int) -> list[Row]:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verdict(Generic[R]):
     """How what is visible differs from what is right.
 
     Attributes:
@@ -28,9 +30,9 @@ class Verdict:
         wrong: rows that should not exist at all.
     """
 
-    missing: list[Row]
-    doubled: list[Row]
-    wrong: list[Row]
+    missing: list[R]
+    doubled: list[R]
+    wrong: list[R]
 
     @property
     def exact(self) -> bool:
@@ -43,20 +45,28 @@ class Verdict:
         return "; ".join(f"{len(rows)} {name}: {_short(rows)}" for name, rows in vars(self).items() if rows)
 
 
-def _short(rows: list[Row], most: int = 5) -> str:
+def _short(rows: list[Any], most: int = 5) -> str:
     return ", ".join(map(str, rows[:most])) + (", ..." if len(rows) > most else "")
 
 
-def compare(expected: Iterable[Row], visible: Iterable[Row]) -> Verdict:
+def compare(expected: Iterable[R], visible: Iterable[R]) -> Verdict[R]:
     """The verdict on what a reader sees.
 
     >>> print(compare([(0, 0, 1), (1, 1, 1)], [(0, 0, 1), (0, 0, 1), (7, 1, 1)]))
     1 missing: (1, 1, 1); 1 doubled: (0, 0, 1); 1 wrong: (7, 1, 1)
     """
     wanted, found = Counter(expected), Counter(visible)
-    surplus = sorted((found - wanted).elements())
+    surplus = _ordered((found - wanted).elements())
     return Verdict(
-        missing=sorted((wanted - found).elements()),
+        missing=_ordered((wanted - found).elements()),
         doubled=[row for row in surplus if row in wanted],
         wrong=[row for row in surplus if row not in wanted],
     )
+
+
+def _ordered(records: Iterable[R]) -> list[R]:
+    found: list[Any] = list(records)
+    try:
+        return sorted(found)
+    except TypeError:  # of types that have no order
+        return sorted(found, key=repr)
