@@ -30,6 +30,22 @@ CAUGHT = [
     ("sinks", "NotIdempotent", "writing_again_leaves_the_same_state", "Derive the id of what is written from the record alone"),
     ("sinks", "ReadsTheClientsMemory", "the_harness_reads_from_outside", "Read the target as a stranger would"),
     ("sinks", "ReadsThroughTheSink", "the_harness_reads_from_outside", "it calls the connector's own SqliteStagedSink.open, "),
+    ("sources", "SnapshotAliasesState", "a_snapshot_is_not_affected_by_later_reads", "it is the reader's live state"),
+    ("sources", "StoresTheOffsetAfterEmit", "replay_gives_the_same_records[8/16]", "doubled"),
+    ("sources", "KeepsItsOwnOffsets", "replay_gives_the_same_records[8/16]", "another order"),
+    ("sources", "LosesSplitsOfADeadReader", "the_splits_of_a_reader_that_dies_come_back", "are lost"),
+    ("sources", "KeepsAssignedSplits", "each_split_has_one_owner_in_every_checkpoint", "doubled"),
+    ("sources", "CountsASplitAsAssignedTooEarly", "the_enumerator_goes_on_from_its_state", "are lost"),
+    ("sources", "TakesALostFileForItsEnd", "a_position_that_is_lost_at_the_origin_raises", "the source went on and brought"),
+    ("sources", "ReportsTheEndAgain", "the_end_is_reported_once", "reported as ended more than once"),
+    ("sources", "HangsInClose", "close_returns_within_a_limit", "close() took"),
+    ("sources", "NeverEndsWithoutASplit", "more_readers_than_splits", "and has not finished"),
+    (
+        "sources",
+        "SkipsWhatIsNoRecord",
+        "input_that_is_no_record_is_rejected_with_its_position",
+        "4 pieces of input are no records, and 0 were rejected",
+    ),
 ]
 
 MODEST = "sinks.py::TestModest::test_an_older_attempt_is_fenced"

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from millstream_testkit import SinkSuite
+from millstream_testkit import SinkSuite, SourceSuite
 from millstream_testkit.sinks import FileSinkHarness, PlainFileSinkHarness
+from millstream_testkit.sources import FileSourceHarness
+
+
+class TestFileSource(SourceSuite):
+    harness = FileSourceHarness
 
 
 class TestExactlyOnceFileSink(SinkSuite):

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from millstream_testkit.harness import Harness as Harness
     from millstream_testkit.harness import SinkHarness as SinkHarness
     from millstream_testkit.oracle import Row as Row
+    from millstream_testkit.source_harness import SourceHarness as SourceHarness
     from millstream_testkit.suites.base import ConformanceSuite as ConformanceSuite
     from millstream_testkit.suites.sink import SinkSuite as SinkSuite
+    from millstream_testkit.suites.source import SourceSuite as SourceSuite
 
 _HOMES = {
     "demands": ("demand",),
@@ -26,8 +28,10 @@ _HOMES = {
     "exactly_once": ("ExactlyOnceTest", "exactly_once_test"),
     "harness": ("Harness", "SinkHarness"),
     "oracle": ("Row",),
+    "source_harness": ("SourceHarness",),
     "suites.base": ("ConformanceSuite",),
     "suites.sink": ("SinkSuite",),
+    "suites.source": ("SourceSuite",),
 }
 _MODULES = {name: module for module, names in _HOMES.items() for name in names}
 
