@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import tomllib
 from itertools import product
 from pathlib import Path
@@ -31,6 +32,11 @@ def test_the_table_of_crash_points_lists_each_point_once_in_order() -> None:
     rows = table("docs/exactly-once.md", "point")
     assert [(name.strip("`"), state) for name, state, _ in rows] == list(CRASH_POINTS.items())
     assert all(what for _, _, what in rows)
+
+
+def test_the_page_of_demands_says_what_the_suites_demand() -> None:
+    written = runpy.run_path(str(ROOT / "tools/demands_table.py"))["page"]()
+    assert (ROOT / "docs/testkit/demands.md").read_text() == written, "run python tools/demands_table.py"
 
 
 SOURCES = {"not replayable": SourceCapabilities(replayable=False), "replayable": SourceCapabilities(replayable=True)}
@@ -88,7 +94,7 @@ def exists(name: str, contracts: set[str]) -> bool:
     path, _, test = name.partition("::")
     if not test:
         return name in contracts or (ROOT / name).is_file()
-    return (ROOT / path).is_file() and re.search(rf"^def {test}\(", (ROOT / path).read_text(), re.MULTILINE) is not None
+    return (ROOT / path).is_file() and re.search(rf"^ *def {test}\(", (ROOT / path).read_text(), re.MULTILINE) is not None
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import pytest
 
@@ -16,8 +16,18 @@ _ATTRIBUTE: Final = "__millstream_demand__"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-Condition: TypeAlias = Callable[[Any], str]
-"""Takes what the connector declares; returns why the demand is not made of it, as a part of a sentence, or nothing."""
+
+@dataclass(frozen=True)
+class Condition:
+    """When a demand is made.
+
+    Attributes:
+        text: for tables: of whom it is made.
+        why_not: takes what the connector declares; returns why the demand is not made of it, as a part of a sentence, or nothing.
+    """
+
+    text: str
+    why_not: Callable[[Any], str]
 
 
 @dataclass(frozen=True)
@@ -54,7 +64,7 @@ class Demand:
     def not_made(self, harness: Harness) -> str:
         """Why it is not made of this connector; nothing when it is."""
         declared = harness.declared()
-        return next(filter(None, (condition(declared) for condition in self.conditions)), "")
+        return next(filter(None, (condition.why_not(declared) for condition in self.conditions)), "")
 
 
 def demand(
@@ -72,7 +82,7 @@ def demand(
         cases: gives the values of the method's argument `case`.
         kills: it kills processes; marked `faults`.
     """
-    conditions = (when,) if callable(when) else tuple(when)
+    conditions = (when,) if isinstance(when, Condition) else tuple(when)
 
     def mark(function: F) -> F:
         made = Demand(function.__name__.removeprefix("test_"), rule, conditions, cases, kills)
@@ -90,9 +100,10 @@ def demand_of(function: object) -> Demand | None:
 
 def kind(*kinds: str) -> Condition:
     """Only for connectors of these kinds."""
-    return lambda declared: "" if declared.kind in kinds else f"for {' and '.join(kinds)} only"
+    only = " and ".join(kinds)
+    return Condition(only, lambda declared: "" if declared.kind in kinds else f"for {only} only")
 
 
 def declares(capability: str) -> Condition:
     """Only for connectors that declare a capability open."""
-    return lambda declared: "" if getattr(declared, capability) else f"{capability} is declared closed"
+    return Condition(f"declares {capability}", lambda declared: "" if getattr(declared, capability) else f"{capability} is declared closed")
