@@ -13,8 +13,9 @@ from millstream_testkit.demands import Sampling, declares, demand
 from millstream_testkit.job_folder import JobFolder
 from millstream_testkit.job_process import AttemptOptions
 from millstream_testkit.killed_job import KilledJob
-from millstream_testkit.plan import CRASH_LOOP, OWN_POINTS, crash_cases, second_crash_cases
+from millstream_testkit.plan import CRASH_LOOP, OWN_POINTS, crash_cases, recovery_cases, second_crash_cases
 from millstream_testkit.steps import step_names
+from millstream_testkit.suites.attempts import opening, rows
 from millstream_testkit.suites.messages import message_cases
 from millstream_testkit.suites.sink_contract import COMMITS, Note, SinkContractBase, too_modest
 from millstream_testkit.zombie import run_zombie
@@ -79,7 +80,7 @@ class SinkCrashes(SinkContractBase):
         result = CrashRunner(self.made_harness(), tmp_path).run(case)
         assert_good(result)
         # Not every point of the recovery is passed after every first crash; what is visible must be right all the same.
-        if case == CRASH_LOOP:
+        if case in (CRASH_LOOP, *recovery_cases(self.made_harness())) and case.crashes[-1].point not in OWN_POINTS:
             assert all(result.reached), str(result)
 
     @demand("A death between any two calls that the commit makes neither loses nor doubles a record.", when=COMMITS, cases=step_cases, kills=True)
@@ -149,6 +150,8 @@ class SinkRewinds(SinkContractBase):
     @demand("A checkpoint older than what is committed is refused, nothing is written, and the newest goes on.", when=COMMITS, kills=True)
     def test_a_marker_that_is_ahead_stops_the_job(self, tmp_path: Path) -> None:
         job, checkpoints = self._killed_with_checkpoints(tmp_path)
+        if self._harness().declared().kind == "two_phase_commit" and not self._tells_what_is_committed(job):
+            pytest.skip("not run: newest_committed of the sink tells nothing, so that nobody can notice a rewind")
         before = sorted(self._harness().read(job.folder.target))
         assert job.attempt(AttemptOptions(resume=str(checkpoints[0]), retained=9)) == 1, (
             "the job went on from a checkpoint older than what the target has: its records are written again"
@@ -169,6 +172,16 @@ class SinkRewinds(SinkContractBase):
         assert set(found.doubled) <= set(before), "rows were doubled that had not been written before the rewind"
         assert found.doubled
         job.drop_target()
+
+    def _tells_what_is_committed(self, job: KilledJob) -> bool:
+        target = self._harness().create_target(job.folder.root / "other")
+        with opening(self._harness(), target) as attempts:
+            writer = attempts.open()
+            writer.write(rows(0, 3))
+            writer.commit(writer.seal(4))
+            told = writer.client.newest_committed(0)
+        self._harness().drop_target(target)
+        return told is not None
 
     def _harness(self) -> Any:
         return self.made_harness()

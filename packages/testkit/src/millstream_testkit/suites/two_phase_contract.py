@@ -74,6 +74,37 @@ class TwoPhaseCommitContract(SinkContractBase):
         attempts.open(1).commit(sealed)
         assert_seen(attempts, rows(0, 10), "after the target was killed and started again")
 
+    @demand(
+        "A sink that tells the newest committed checkpoint of a lane tells the right one, and none of other lanes.", when=kind("two_phase_commit")
+    )
+    def test_the_newest_committed_checkpoint_is_told(self, attempts: Attempts) -> None:
+        writer = attempts.open(parallelism=2)
+        assert writer.client.newest_committed(0) is None, "a lane of which nothing was committed has a newest committed checkpoint"
+        for number in (3, 7):
+            writer.write(rows(number, 3))
+            writer.commit(writer.seal(number))
+        writer.write(rows(20, 3))
+        writer.seal(9)
+        told = attempts.open(1, parallelism=2).client.newest_committed(0)
+        if told is None:
+            pytest.skip("not run: newest_committed tells nothing, so that a rewind is not noticed")
+        assert told == 7, f"checkpoints 3 and 7 are committed and 9 is prepared, and newest_committed says {told}"
+        assert attempts.open(0, lane=1, parallelism=2).client.newest_committed(1) is None, "another lane has the newest checkpoint of this one"
+
+    @demand(
+        "Crash loops leave nothing behind that grows: each recovery removes what the attempt before it had prepared.", when=kind("two_phase_commit")
+    )
+    def test_crash_loops_leave_nothing_that_grows(self, attempts: Attempts) -> None:
+        left = []
+        for number in range(6):
+            heir = attempts.open(number)  # none is ever closed, as none was that is killed
+            heir.abort_lingering()
+            left.append(len(attempts.harness.leftovers(attempts.target)))
+            heir.write(rows(number * 10, 10))
+            heir.seal(number + 1)
+            heir.write(rows(number * 10 + 100, 10))
+        assert left[-1] <= left[1], f"what is left after each of {len(left)} recoveries grows: {left}"
+
     @demand("Bytes that are no committable are refused, never taken for an epoch that was committed before.", when=kind("two_phase_commit"))
     def test_a_damaged_committable_is_refused(self, attempts: Attempts) -> None:
         writer = attempts.open()
