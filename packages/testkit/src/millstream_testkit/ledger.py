@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -138,16 +138,20 @@ class SqliteLedgerLanes(WriteAheadLanes[Sequence[Any]]):
         fence, checkpoint_id, chunk = row
         return fence, None if checkpoint_id is None else Marker(checkpoint_id, chunk)
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """One transaction that has the write lock from its start; rolled back when anything goes wrong."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._connection.execute("COMMIT")
-        finally:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+    def _transaction(self) -> AbstractContextManager[None]:
+        return transaction(self._connection)
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """One transaction that has the write lock from its start; rolled back when anything goes wrong."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
 
 
 def connect(path: str | Path) -> sqlite3.Connection:

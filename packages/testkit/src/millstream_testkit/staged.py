@@ -9,8 +9,7 @@ Needs: a database file on a local disk that every attempt of the job can reach.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,9 +17,10 @@ from millstream.contracts.guarantee import SinkCapabilities
 from millstream.contracts.two_phase_commit import Committed, TwoPhaseCommitSink, TwoPhaseCommitWriter
 from millstream.errors import Fenced, LostEpoch
 from millstream.ports import crash_point
-from millstream_testkit.ledger import connect, quoted
+from millstream_testkit.ledger import connect, quoted, transaction
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from millstream.contracts.sink import SinkContext
@@ -156,13 +156,5 @@ class SqliteStagedWriter(TwoPhaseCommitWriter[Sequence[Any]]):
         if lane not in self._fences or self._fence(self._name(lane)) != self._fences[lane]:
             raise Fenced(sink_uid=self._context.sink_uid, lane=lane, attempt=self._context.attempt)
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """One transaction that has the write lock from its start; rolled back when anything goes wrong."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._connection.execute("COMMIT")
-        finally:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+    def _transaction(self) -> AbstractContextManager[None]:
+        return transaction(self._connection)
