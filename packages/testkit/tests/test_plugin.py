@@ -155,8 +155,12 @@ class LedgerHarness(SinkHarness):
             "def make():\n    class Inner(LedgerHarness): ...\n    return Inner\n\nclass TestSink(SinkSuite):\n    harness = make()",
             "Inner cannot be used: it is defined inside of a function or class, where the process that is killed cannot find it. Move it",
         ),
+        (
+            "class Wordy(LedgerHarness):\n    def read(self, target):\n        return ['1 2 3']\n\nclass TestSink(SinkSuite):\n    harness = Wordy",
+            "Wordy cannot be used: read() returned '1 2 3' for a row. Return a sequence of three integers for each record",
+        ),
     ],
-    ids=["no harness", "an instance", "a method is missing", "another form of target", "another kind", "not at the top level"],
+    ids=["no harness", "an instance", "a method is missing", "another form of target", "another kind", "not at the top level", "no rows"],
 )
 def test_a_harness_that_cannot_be_used_is_answered_with_the_fix(tail: str, sentence: str, tmp_path: Path) -> None:
     done = run_pytest(tmp_path, f"{SINK}\n{tail}\n", "-k", "the_harness_reads_from_outside or the_harness_finds or crash_at", "-x")

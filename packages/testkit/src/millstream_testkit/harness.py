@@ -147,6 +147,25 @@ class SinkHarness(Harness):
         """The sink that does the work."""
         return self.sink(target).resolve()
 
+    def seen(self, target: str) -> list[Row]:
+        """What `read` finds, as rows.
+
+        Raises:
+            HarnessUnusable: something it returned is no row.
+        """
+        found = []
+        for row in self.read(target):
+            try:
+                number, key, place = row
+                found.append((int(number), int(key), int(place)))
+            except (TypeError, ValueError) as error:
+                raise HarnessUnusable(
+                    harness=type(self).__name__,
+                    reason=f"read() returned {row!r} for a row",
+                    fix="Return a sequence of three integers for each record: the row that record() was given",
+                ) from error
+        return found
+
     def declared(self) -> SinkCapabilities:
         """The sink's capabilities.
 

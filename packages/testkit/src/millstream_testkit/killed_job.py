@@ -51,7 +51,7 @@ class KilledJob:
         """Looks at the target as a reader would: nothing may be visible that no complete checkpoint covers, if the sink promises that."""
         if self.problems or not self._only_committed:
             return
-        visible = self._harness.read(self.folder.target)
+        visible = self._harness.seen(self.folder.target)
         # Read after the target: what was visible then must be covered by now.
         covered = covered_numbers(self.folder.source(), self.folder.journal, self.folder.checkpoints)
         if covered is None:
@@ -68,7 +68,7 @@ class KilledJob:
 
     def verdict(self) -> Verdict[Row]:
         """How what is visible differs from what should be when the job is done."""
-        return compare(expected_rows(self.folder.records, self.folder.keys), self._harness.read(self.folder.target))
+        return compare(expected_rows(self.folder.records, self.folder.keys), self._harness.seen(self.folder.target))
 
     def drop_target(self) -> None:
         """Removes the target. The folder is kept."""

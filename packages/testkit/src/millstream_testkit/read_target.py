@@ -14,7 +14,7 @@ from millstream_testkit.loading import load, take_over_import_path
 def main() -> None:
     take_over_import_path()
     reference, target = sys.argv[1:]
-    sys.stdout.write(json.dumps([list(row) for row in load(reference)().read(target)]))
+    sys.stdout.write(json.dumps([list(row) for row in load(reference)().seen(target)]))
 
 
 if __name__ == "__main__":

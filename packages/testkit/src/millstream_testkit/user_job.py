@@ -33,7 +33,7 @@ def build(options: argparse.Namespace) -> StreamExecutionEnvironment:
     """The job, with the settings that a test needs.
 
     Raises:
-        HarnessUnusable: the function did not return a job.
+        HarnessUnusable: the function did not return a job, or one without checkpoints.
     """
     env: object = load(options.job)(options.source, options.sink)
     if not isinstance(env, StreamExecutionEnvironment):
@@ -41,6 +41,12 @@ def build(options: argparse.Namespace) -> StreamExecutionEnvironment:
             harness=options.job.rpartition(":")[2],
             reason=f"it returned {type(env).__name__}, not a StreamExecutionEnvironment",
             fix="Let it build the job and return the environment, without calling execute()",
+        )
+    if env.settings().checkpoint.interval is None:
+        raise HarnessUnusable(
+            harness=options.job.rpartition(":")[2],
+            reason="the job takes no checkpoints, so that it begins anew after each kill",
+            fix="Call env.enable_checkpointing(interval), with an interval of some hundredths of a second for a test",
         )
     env.checkpoint_config.set_checkpoint_storage(options.checkpoints)
     env.set_restart_strategy(RestartStrategies.no_restart())

@@ -164,7 +164,7 @@ class Attempts:
 
     def seen(self) -> list[Row]:
         """What a reader of the target sees, in the order of the numbers."""
-        return sorted(self.harness.read(self.target))
+        return sorted(self.harness.seen(self.target))
 
     def close(self) -> None:
         """Closes every attempt."""

@@ -25,7 +25,7 @@ Note = Callable[[str], None]
 
 def assert_seen(attempts: Attempts, expected: list[Row], when: str) -> None:
     """Compares what a reader sees with what it should see."""
-    verdict = compare(expected, attempts.harness.read(attempts.target))
+    verdict = compare(expected, attempts.harness.seen(attempts.target))
     assert verdict.exact, f"{when}, a reader finds {verdict}"
 
 
@@ -147,7 +147,7 @@ class SinkContract(SinkContractBase):
             writer.write(rows(0, 10))
             writer.seal(number + 1)
             writer.close()
-        verdict = compare(rows(0, 10), attempts.harness.read(attempts.target))
+        verdict = compare(rows(0, 10), attempts.harness.seen(attempts.target))
         if attempts.harness.declared().kind == "idempotent":
             assert verdict.exact, f"the same records written by a second attempt: {verdict}. Derive the id of what is written from the record alone."
         elif verdict.exact:

@@ -152,12 +152,12 @@ class SinkRewinds(SinkContractBase):
         job, checkpoints = self._killed_with_checkpoints(tmp_path)
         if self._harness().declared().kind == "two_phase_commit" and not self._tells_what_is_committed(job):
             pytest.skip("not run: newest_committed of the sink tells nothing, so that nobody can notice a rewind")
-        before = sorted(self._harness().read(job.folder.target))
+        before = sorted(self._harness().seen(job.folder.target))
         assert job.attempt(AttemptOptions(resume=str(checkpoints[0]), retained=9)) == 1, (
             "the job went on from a checkpoint older than what the target has: its records are written again"
         )
         assert "or pass --rewind to produce them again" in job.folder.last_words(), job.folder.last_words()
-        assert sorted(self._harness().read(job.folder.target)) == before
+        assert sorted(self._harness().seen(job.folder.target)) == before
         assert job.attempt(AttemptOptions()) == 0, job.folder.last_words()
         assert job.final_problems() == []
         job.drop_target()
@@ -165,7 +165,7 @@ class SinkRewinds(SinkContractBase):
     @demand("A rewind that was asked for produces again what came after the checkpoint, and loses nothing.", when=COMMITS, kills=True)
     def test_a_rewind_that_was_asked_for_loses_nothing(self, tmp_path: Path) -> None:
         job, checkpoints = self._killed_with_checkpoints(tmp_path)
-        before = sorted(self._harness().read(job.folder.target))
+        before = sorted(self._harness().seen(job.folder.target))
         assert job.attempt(AttemptOptions(resume=str(checkpoints[0]), rewind=True, retained=9)) == 0, job.folder.last_words()
         found = job.verdict()
         assert (found.missing, found.wrong) == ([], []), str(found)
@@ -174,7 +174,9 @@ class SinkRewinds(SinkContractBase):
         job.drop_target()
 
     def _tells_what_is_committed(self, job: KilledJob) -> bool:
-        target = self._harness().create_target(job.folder.root / "other")
+        other = job.folder.root / "other"
+        other.mkdir()
+        target = self._harness().create_target(other)
         with opening(self._harness(), target) as attempts:
             writer = attempts.open()
             writer.write(rows(0, 3))

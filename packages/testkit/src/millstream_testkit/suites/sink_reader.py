@@ -58,7 +58,7 @@ def functions_called(harness: SinkHarness, target: str) -> tuple[list[Row], set[
     before = sys.getprofile()
     sys.setprofile(profile)
     try:
-        found: Sequence[Row] = harness.read(target)
+        found: Sequence[Row] = harness.seen(target)
     finally:
         sys.setprofile(before)
     return sorted(found), called
@@ -116,11 +116,11 @@ class SinkReader(SinkContractBase):
     def test_the_harness_finds_what_another_process_wrote(self, tmp_path: Path) -> None:
         harness: SinkHarness = self.made_harness()
         job = KilledJob(harness, JobFolder.make(harness, tmp_path, records=CrashCase.records))
-        before = harness.read(job.folder.target)
+        before = harness.seen(job.folder.target)
         assert not before, f"a new target has {len(before)} records: create_target must return one of its own for each call"
         code = job.attempt(AttemptOptions())
         assert code == 0, f"the undisturbed job ended with {described(code)}:\n{job.folder.last_words()}"
-        if not harness.read(job.folder.target):
+        if not harness.seen(job.folder.target):
             evidence = "it finds nothing of what a job in another process has written and committed"
             raise ReadsFromInside(harness=type(harness).__name__, evidence=evidence)
         assert job.final_problems() == []
