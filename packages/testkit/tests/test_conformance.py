@@ -62,6 +62,7 @@ class UpsertSink(Sink[Row]):
 
 class UpsertHarness(LedgerHarness):
     name = "upsert"
+    oversized_records = 2_000
 
     def sink(self, target: str) -> UpsertSink:  # type: ignore[override]
         return UpsertSink(target)

@@ -45,9 +45,13 @@ def reference_of(defined: type | Callable[..., Any]) -> str:
 
 @cache
 def _distribution_of(package: str) -> tuple[str, str]:
-    for name in metadata.packages_distributions().get(package, ()):
-        return name, metadata.version(name)
-    return "", ""
+    same = package.replace("_", "-")
+    try:
+        # Looked for by name first: one that is installed for development does not list its packages, and to look at all lists is slow.
+        return same, metadata.version(same)
+    except metadata.PackageNotFoundError:
+        names = metadata.packages_distributions().get(package, [])
+        return (names[0], metadata.version(names[0])) if names else ("", "")
 
 
 class Harness(ABC):
