@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from millstream_testkit import SinkSuite, SourceSuite
 from millstream_testkit.sinks import FileSinkHarness, PlainFileSinkHarness
-from millstream_testkit.sources import FileSourceHarness
+from millstream_testkit.sources import FileSourceHarness, WatchedFolderHarness
 
 
 class TestFileSource(SourceSuite):
     harness = FileSourceHarness
+
+
+class TestWatchedFolder(SourceSuite):
+    harness = WatchedFolderHarness
 
 
 class TestExactlyOnceFileSink(SinkSuite):

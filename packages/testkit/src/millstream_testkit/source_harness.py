@@ -74,6 +74,10 @@ class SourceHarness(Harness):
         """Adds input that is no record; returns how many pieces. 0 where every input is one."""
         return 0
 
+    def add(self, origin: str) -> Sequence[Any]:
+        """Adds new splits while the source runs; returns their records. Empty where nothing can be added."""
+        return ()
+
     def hang(self, origin: str) -> bool:
         """From now on the origin answers no call any more. False where there is no server that could hang."""
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,23 @@ class FileSourceHarness(SourceHarness):
         for path in Path(origin).iterdir():
             path.write_text("not a record\n" + path.read_text())
         return _FILES
+
+
+class WatchedFolderHarness(FileSourceHarness):
+    """`FileSource(monitor_interval=...)`: the folder's new files are read as well, for ever."""
+
+    name = "FileSource(monitor_interval)"
+
+    def source(self, origin: str) -> FileSource[Any]:
+        return FileSource(origin, format="json", monitor_interval=timedelta(milliseconds=20))
+
+    def add(self, origin: str) -> Sequence[Any]:
+        file = len(list(Path(origin).iterdir()))
+        records = [{"file": file, "line": line} for line in range(_PER_FILE)]
+        hidden = Path(origin, f".{file}")
+        hidden.write_text("".join(json.dumps(record) + "\n" for record in records))
+        hidden.rename(Path(origin, f"{file}.jsonl"))
+        return records
 
 
 class EpochSourceHarness(SourceHarness):

@@ -30,6 +30,7 @@ _LEAST_RECORDS: Final = 30
 
 REPLAYABLE: Condition = declares("replayable")
 BOUNDED: Condition = declares("bounded")
+UNBOUNDED = Condition("unbounded sources", lambda declared: "for unbounded sources only" if declared.bounded else "")
 
 
 @dataclass
@@ -139,6 +140,20 @@ class SourceSuite(ConformanceSuite):
         with origin.running(2, positions) as again:
             assert_same([], again.read(), "restored from a checkpoint taken at the end")
             assert again.finished()
+
+    @demand("What is added to the origin while the source runs is found and read once, also when it goes on from a checkpoint.", when=UNBOUNDED)
+    def test_what_is_added_later_is_found(self, origin: Origin) -> None:
+        with origin.running(2) as run:
+            before = run.read(len(origin.expected))
+            added = list(origin.harness.add(origin.name))
+            if not added:
+                pytest.skip("not run: nothing can be added to the origin (add of the harness returned nothing)")
+            assert_same([*origin.expected, *added], [*before, *run.read(len(added))], "after splits were added")
+            positions = run.positions()
+        later = list(origin.harness.add(origin.name))
+        with origin.running(2, positions) as again:
+            assert_same(later, again.read(len(later)), "restored when all was read, and more had been added")
+            assert not any(again.step(subtask).split_id for subtask in (0, 1) * 5), "records came again that were read before the checkpoint"
 
     @demand("A call of fetch returns at once, with records or without: it runs on the thread that also handles barriers.")
     def test_fetch_does_not_block(self, origin: Origin) -> None:
