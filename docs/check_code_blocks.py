@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-TIMEOUT_S = 400
+TIMEOUT_S = 600
 ENVIRONMENT = ("git clone", "cd ", "python3 dev", "pip install", "nox ", "#")
 BLOCK = re.compile(r"^(?P<indent> *)```(?P<info>\w[^\n]*)\n(?P<body>.*?)^(?P=indent)```[ ]*$", re.MULTILINE | re.DOTALL)
 
