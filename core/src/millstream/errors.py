@@ -621,7 +621,7 @@ class UserFunctionFailed(MillstreamError):
         return made
 
     def sentence(self) -> str:
-        at = f" at {self.position}" if self.position else ""
+        at = f" {self.position}" if self.position else ""
         on = f", on record {self.record}{at}. Correct the function, or give the operator on_error='skip'." if self.record else ". Correct it."
         return (
             f"{self.error}\n  {self.line}\n"
@@ -1148,6 +1148,42 @@ class SinkFailed(MillstreamError):
         return (
             f"{self.error}\n  {self.line}\nraised by sink {self.sink!r} (uid {self.uid!r}), subtask {self.subtask} of job {self.job!r}. See "
             "whether its target can be reached and has room, and whether the job may write to it."
+        )
+
+
+@dataclass(kw_only=True, eq=False)
+class RecordRefused(MillstreamError):
+    """A sink cannot write a record for the record's own fault. `error` is type and message of what says so."""
+
+    code: ClassVar[str] = "record-refused"
+    error: str
+    sink: str
+    uid: str
+    subtask: int
+    job: str
+    record: str
+    position: str
+
+    def sentence(self) -> str:
+        at = f" {self.position}" if self.position else ""
+        return (
+            f"{self.error}\nsink {self.sink!r} (uid {self.uid!r}), subtask {self.subtask} of job {self.job!r}, cannot write record "
+            f"{self.record}{at}. Make it one that the sink can write, with a map in front of it, or give sink_to "
+            "on_error='skip' or on_error=dead_letter(sink)."
+        )
+
+
+@dataclass(kw_only=True, eq=False)
+class KeySelectorFailed(UserFunctionFailed):
+    """The function that gives a record's key raised."""
+
+    code: ClassVar[str] = "key-selector-failed"
+
+    def sentence(self) -> str:
+        return (
+            f"{self.error}\n  {self.line}\nraised by key selector {self.function} in operator {self.operator!r} (uid {self.uid!r}), subtask "
+            f"{self.subtask} of job {self.job!r}, on record {self.record}. A record without a key belongs to no subtask, so on_error does not "
+            "apply: correct the selector, or drop such records with a filter in front of key_by."
         )
 
 
