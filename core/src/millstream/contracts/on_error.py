@@ -19,12 +19,14 @@ class DeadLetter:
     """Sends what fails to a sink of its own, in the same checkpoint. Made by `dead_letter`.
 
     Attributes:
-        sink: takes DeadLetterRecord objects.
+        sink: takes DeadLetterRecord objects; None when they go to a side output.
         uid: of the sink operator; None derives it from the failing operator's.
+        tag: id of the side output.
     """
 
     sink: Any
     uid: str | None = None
+    tag: str = DEAD_LETTER_TAG
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,15 @@ class DeadLetterRecord:
 OnError: TypeAlias = "Literal['fail', 'skip'] | DeadLetter"
 
 
-def dead_letter(sink: Any, *, uid: str | None = None) -> DeadLetter:
-    """The policy that sends failing records to `sink` as DeadLetterRecord objects."""
-    return DeadLetter(sink, uid)
+def dead_letter(target: Any, *, uid: str | None = None) -> DeadLetter:
+    """The policy that sends failing records on as DeadLetterRecord objects.
+
+    Args:
+        target: a sink, or an OutputTag: then `get_side_output(tag)` of the operator's stream has them.
+        uid: of the sink operator. By default the failing operator's with `/dead-letter` behind it.
+    """
+    tag_id = getattr(target, "tag_id", None)
+    return DeadLetter(target, uid) if tag_id is None else DeadLetter(None, uid, tag_id)
 
 
 def check_on_error(policy: object) -> OnError:

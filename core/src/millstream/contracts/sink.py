@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from millstream.contracts.write_ahead import WriteAheadSink
     from millstream.ports import Clock, Executor, Random, Storage
 
+
 def refuse(value: object, error: Exception) -> None:
     """`SinkContext.reject` where there is no policy: raises the error."""
     raise error

@@ -219,8 +219,10 @@ class Operator(ABC):
             self._records_out.count += len(values)
             self.output.emit(RecordBatch(values, timestamps))
 
-    def _failure(self, function: object, error: BaseException, value: object, position: str = "") -> UserFunctionFailed:
-        return UserFunctionFailed.of(
+    def _failure(
+        self, function: object, error: BaseException, value: object, position: str = "", kind: type[UserFunctionFailed] = UserFunctionFailed
+    ) -> UserFunctionFailed:
+        return kind.of(
             error,
             function=function,
             job=self.context.job_name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from millstream.contracts.on_error import DEAD_LETTER_TAG, DeadLetter, DeadLetterRecord, Headers, OnError
+from millstream.contracts.on_error import DeadLetter, DeadLetterRecord, Headers, OnError
 from millstream.errors import shorten
 from millstream.records import RecordBatch
 
@@ -42,7 +42,7 @@ class ErrorPolicy:
 
     def __init__(self, on_error: OnError, context: OperatorContext, output: Output, counter: str) -> None:
         self.fails = on_error == "fail"
-        self._keeps_letters = isinstance(on_error, DeadLetter)
+        self._tag = on_error.tag if isinstance(on_error, DeadLetter) else None
         self._context = context
         self._output = output
         self._failed = context.metrics.counter(counter)
@@ -56,7 +56,8 @@ class ErrorPolicy:
             position: where it came from; None when it belongs to the batch that is being processed.
         """
         self._failed.count += 1
-        if self._keeps_letters:
+        letters = self._output.side.get(self._tag) if self._tag is not None else None
+        if letters is not None:
             letter = DeadLetterRecord(
                 operator=self._context.uid,
                 position=self._context.origin.text() if position is None else position,
@@ -64,4 +65,4 @@ class ErrorPolicy:
                 error=error,
                 headers=headers,
             )
-            self._output.side[DEAD_LETTER_TAG](RecordBatch([letter]))
+            letters(RecordBatch([letter]))

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from millstream.contracts.on_error import OnError
 from millstream.contracts.source import ReaderContext, Rejected, Source, SourceReader, Split
 from millstream.errors import DamagedState, MalformedRecord, MillstreamError, shorten
-from millstream.records import MAX_TIMESTAMP, RecordBatch
+from millstream.records import MAX_TIMESTAMP
 from millstream.runtime.event_time import EventTime
 from millstream.runtime.messages import FromEnumerator, NoMoreSplits, SplitsAssigned
 from millstream.runtime.operators.base import Operator, OperatorSnapshot
+from millstream.runtime.operators.policy import ErrorPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from millstream.contracts.on_error import OnError
     from millstream.contracts.watermarks import WatermarkStrategy
     from millstream.runtime.operators.base import OperatorContext
 
@@ -114,17 +115,20 @@ class SourceOperator(Operator):
 
     def _process(self, split_id: str, values: list[Any], timestamps: list[int] | None) -> None:
         try:
-            self._event_time.process(split_id, values, timestamps)
+            self._event_time.process(split_id, values, timestamps, None if self._policy.fails else self._set_aside)
         except MillstreamError:
             raise
         except Exception as error:
             culprit = self._event_time.culprit(values, timestamps)
-            raise self._failure(self._strategy.timestamps or self._strategy.generator, error, culprit) from error
+            raise self._failure(self._strategy.timestamps or self._strategy.generator, error, culprit, self.context.origin.text()) from error
         self.watermark = self._event_time.valve.watermark
 
     def ready_at_s(self) -> float | None:
         """When `poll` is worth another call; None to wait for a wake-up."""
         return self.reader.ready_at_s()
+
+    def _set_aside(self, value: Any, error: Exception) -> None:
+        self._policy.set_aside(value, f"{type(error).__name__}: {error}")
 
     def _reject(self, rejected: Rejected) -> None:
         if self._policy.fails:
