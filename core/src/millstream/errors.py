@@ -597,11 +597,21 @@ class UserFunctionFailed(MillstreamError):
     error: str
     line: str
     traceback: str
+    advice: ClassVar[str] = "Correct the function, or give the operator on_error='skip' or dead_letter(...)."
 
     @classmethod
     def of(
-        cls, error: BaseException, *, function: object, job: str, operator: str, uid: str, subtask: int, value: object, position: str = ""
-    ) -> UserFunctionFailed:
+        cls,
+        error: BaseException,
+        *,
+        function: object,
+        job: str,
+        operator: str,
+        uid: str,
+        subtask: int,
+        value: object,
+        position: str = "",
+    ) -> Self:
         """From the exception, with the user's own frames first."""
         own = _user_frames(error)
         last = own[-1] if own else None
@@ -621,12 +631,31 @@ class UserFunctionFailed(MillstreamError):
         return made
 
     def sentence(self) -> str:
-        at = f" at {self.position}" if self.position else ""
-        on = f", on record {self.record}{at}. Correct the function, or give the operator on_error='skip'." if self.record else ". Correct it."
+        at = f" {self.position}" if self.position else ""
+        on = f", on record {self.record}{at}. {self.advice}" if self.record else ". Correct it."
         return (
             f"{self.error}\n  {self.line}\n"
             f"raised by {self.function} in operator {self.operator!r} (uid {self.uid!r}), subtask {self.subtask} of job {self.job!r}{on}"
         )
+
+
+@dataclass(kw_only=True, eq=False)
+class KeySelectorFailed(UserFunctionFailed):
+    """The function that gives a record's key raised."""
+
+    code: ClassVar[str] = "key-selector-failed"
+    advice: ClassVar[str] = (
+        "Correct the key selector, or drop such records with a filter in front of key_by: on_error does not apply, as a record without a "
+        "key belongs to no subtask."
+    )
+
+
+@dataclass(kw_only=True, eq=False)
+class BatchFunctionFailed(UserFunctionFailed):
+    """A function that is given whole batches raised."""
+
+    code: ClassVar[str] = "batch-function-failed"
+    advice: ClassVar[str] = "Correct the function, or let it deal with such records itself: on_error does not reach inside a batch."
 
 
 def shorten(value: object, limit: int = 200) -> str:
@@ -1148,6 +1177,28 @@ class SinkFailed(MillstreamError):
         return (
             f"{self.error}\n  {self.line}\nraised by sink {self.sink!r} (uid {self.uid!r}), subtask {self.subtask} of job {self.job!r}. See "
             "whether its target can be reached and has room, and whether the job may write to it."
+        )
+
+
+@dataclass(kw_only=True, eq=False)
+class RecordRefused(MillstreamError):
+    """A sink cannot write a record for the record's own fault. `error` is type and message of what says so."""
+
+    code: ClassVar[str] = "record-refused"
+    error: str
+    sink: str
+    uid: str
+    subtask: int
+    job: str
+    record: str
+    position: str
+
+    def sentence(self) -> str:
+        at = f" {self.position}" if self.position else ""
+        return (
+            f"{self.error}\nsink {self.sink!r} (uid {self.uid!r}), subtask {self.subtask} of job {self.job!r}, cannot write record "
+            f"{self.record}{at}. Make it one that the sink can write, with a map in front of it, or give sink_to "
+            "on_error='skip' or on_error=dead_letter(sink)."
         )
 
 

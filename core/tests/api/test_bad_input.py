@@ -334,5 +334,5 @@ def test_a_timestamp_assigner_that_raises_is_told_with_the_record_it_raised_on(w
     rows = [{"time": 1}, {"tim": 2}, {"time": 3}]
     env = StreamExecutionEnvironment()
     stream = env.from_collection(rows, strategy) if way == "in the source" else env.from_collection(rows).assign_timestamps_and_watermarks(strategy)
-    with pytest.raises(JobFailedError, match=r"(?s)\AKeyError: 'time'\n.*on record \{'tim': 2\}\."):
+    with pytest.raises(JobFailedError, match=r"(?s)\AKeyError: 'time'\n.*on record \{'tim': 2\} in the collection, elements 0 to 2\."):
         list(stream.execute_and_collect())

@@ -63,7 +63,7 @@ class DataStream(Generic[T]):
         return node
 
     def _connect_dead_letters(self, node: StreamNode, on_error: OnError) -> None:
-        if isinstance(on_error, DeadLetter):
+        if isinstance(on_error, DeadLetter) and on_error.sink is not None:
             check_sink(on_error.sink)
             uid = on_error.uid or (f"{node.uid}/dead-letter" if node.uid else None)
             DataStream[Any](self.environment, node, tag=DEAD_LETTER_TAG).sink_to(on_error.sink, name=f"dead letters of {node.name}", uid=uid)
@@ -209,10 +209,15 @@ class DataStream(Generic[T]):
         spec = ProcessSpec(function, check_on_error(on_error))
         return self._stream(self._add(name, function_name("process", function), spec, uid, on_error))
 
-    def assign_timestamps_and_watermarks(self, strategy: WatermarkStrategy[T], *, name: str | None = None) -> DataStream[T]:
-        """Stamps records with event time and makes watermarks; those from before end here."""
+    def assign_timestamps_and_watermarks(
+        self, strategy: WatermarkStrategy[T], *, name: str | None = None, on_error: OnError = "fail"
+    ) -> DataStream[T]:
+        """Stamps records with event time and makes watermarks; those from before end here.
+
+        `on_error` says what happens to a record on which the timestamp assigner raises.
+        """
         check_strategy(strategy)
-        return self._stream(self._add(name, "timestamps", TimestampsSpec(strategy), None))
+        return self._stream(self._add(name, "timestamps", TimestampsSpec(strategy, check_on_error(on_error)), None, on_error))
 
     def key_by(self, selector: Callable[[T], K] | KeySelector[T, K], *, key_type: type[K] | Any = None) -> KeyedStream[K, T]:
         """Groups records by key: all of one key go to one subtask, and what follows has state per key.
@@ -283,10 +288,15 @@ class DataStream(Generic[T]):
 
     # --- ends
 
-    def sink_to(self, sink: BaseSink[T], *, name: str | None = None, uid: str | None = None) -> DataStreamSink:
-        """Writes the records to a sink."""
+    def sink_to(self, sink: BaseSink[T], *, name: str | None = None, uid: str | None = None, on_error: OnError = "fail") -> DataStreamSink:
+        """Writes the records to a sink.
+
+        Args:
+            on_error: what happens to a record that the sink cannot write for the record's own fault, such as a value that its format
+                does not carry: `fail`, `skip` (counted) or `dead_letter(sink)`. A target that does not answer is never skipped.
+        """
         check_sink(sink)
-        return self._sink(sink.resolve(), name or function_name("sink", sink), uid, keeps_state=True)
+        return self._sink(sink.resolve(), name or function_name("sink", sink), uid, keeps_state=True, on_error=on_error)
 
     def print(self, label: str = "") -> DataStreamSink:
         """Prints each record on standard output, behind `label` and, with several subtasks, the subtask's number."""
@@ -294,8 +304,14 @@ class DataStream(Generic[T]):
 
         return self._sink(PrintSink(label), "print", None, keeps_state=False)
 
-    def _sink(self, sink: AnySink, name: str, uid: str | None, *, keeps_state: bool) -> DataStreamSink:
-        node = self.environment.graph.add(name, SinkSpec(sink, keeps_state), [self._edge()], uid=uid, sink=sink)
+    def _sink(self, sink: AnySink, name: str, uid: str | None, *, keeps_state: bool, on_error: OnError = "fail") -> DataStreamSink:
+        spec = SinkSpec(sink, keeps_state, check_on_error(on_error))
+        node = self.environment.graph.add(name, spec, [self._edge()], uid=uid, sink=sink)
+        if isinstance(on_error, DeadLetter) and on_error.sink is None:
+            raise InvalidArgument(
+                what="on_error of a sink", value="dead_letter(tag)", allowed="dead_letter(sink): a sink has no side outputs to read"
+            )
+        self._connect_dead_letters(node, on_error)
         return DataStreamSink(node)
 
     def execute_and_collect(self, job_name: str | None = None) -> CollectedRows[T]:

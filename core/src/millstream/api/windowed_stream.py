@@ -9,6 +9,7 @@ from millstream.api.data_stream import DataStream
 from millstream.api.fields import FieldChoice, FieldReduce
 from millstream.api.functions import as_reduce, check_aggregate, check_tag, check_type, function_name
 from millstream.contracts.functions import ProcessWindowFunction
+from millstream.contracts.on_error import OnError, check_on_error
 from millstream.contracts.watermarks import to_ms
 from millstream.errors import InvalidArgument
 from millstream.runtime.operators.window import WindowSpec
@@ -49,9 +50,10 @@ class WindowedStream(Generic[K, T]):
         self._late_tag = tag.tag_id
         return self
 
-    def _result(self, name: str, uid: str | None, **more: Any) -> DataStream[Any]:
-        spec = WindowSpec(self._stream.keyed_by, self._assigner, self._lateness_ms, self._late_tag, **more)
-        return DataStream(self._stream.environment, self._stream.add_keyed(name, spec, uid))
+    def _result(self, name: str, uid: str | None, on_error: OnError, **more: Any) -> DataStream[Any]:
+        checked = check_on_error(on_error)
+        spec = WindowSpec(self._stream.keyed_by, self._assigner, self._lateness_ms, self._late_tag, on_error=checked, **more)
+        return DataStream(self._stream.environment, self._stream.add_keyed(name, spec, uid, checked))
 
     @overload
     def reduce(
@@ -62,6 +64,7 @@ class WindowedStream(Generic[K, T]):
         output_type: type[T] | Any = None,
         name: str | None = None,
         uid: str | None = None,
+        on_error: OnError = "fail",
     ) -> DataStream[T]: ...
 
     @overload
@@ -73,6 +76,7 @@ class WindowedStream(Generic[K, T]):
         output_type: type[T] | Any = None,
         name: str | None = None,
         uid: str | None = None,
+        on_error: OnError = "fail",
     ) -> DataStream[O]: ...
 
     def reduce(
@@ -83,12 +87,14 @@ class WindowedStream(Generic[K, T]):
         output_type: type[T] | Any = None,
         name: str | None = None,
         uid: str | None = None,
+        on_error: OnError = "fail",
     ) -> DataStream[Any]:
         """Combines the records of each window as they come. With a window function, that gets the one result."""
         owner, method = as_reduce(function)
         return self._result(
             name or function_name("window reduce", function),
             uid,
+            on_error,
             reduce=owner,
             reduce_method=method,
             window_function=_checked(window_function),
@@ -104,6 +110,7 @@ class WindowedStream(Generic[K, T]):
         accumulator_type: type[A] | Any = None,
         name: str | None = None,
         uid: str | None = None,
+        on_error: OnError = "fail",
     ) -> DataStream[R]: ...
 
     @overload
@@ -115,6 +122,7 @@ class WindowedStream(Generic[K, T]):
         accumulator_type: type[A] | Any = None,
         name: str | None = None,
         uid: str | None = None,
+        on_error: OnError = "fail",
     ) -> DataStream[O]: ...
 
     def aggregate(
@@ -125,11 +133,13 @@ class WindowedStream(Generic[K, T]):
         accumulator_type: type[A] | Any = None,
         name: str | None = None,
         uid: str | None = None,
+        on_error: OnError = "fail",
     ) -> DataStream[Any]:
         """Aggregates the records of each window as they come. With a window function, that gets the one result."""
         return self._result(
             name or function_name("window aggregate", aggregate),
             uid,
+            on_error,
             aggregate=check_aggregate(aggregate),
             window_function=_checked(window_function),
             value_type=check_type(accumulator_type),
@@ -142,35 +152,36 @@ class WindowedStream(Generic[K, T]):
         element_type: type[T] | Any = None,
         name: str | None = None,
         uid: str | None = None,
+        on_error: OnError = "fail",
     ) -> DataStream[O]:
         """Keeps all records of each window and gives them to the function when it fires."""
         declared = None if element_type is None else list[element_type]  # type: ignore[valid-type]  # made at run time
         return self._result(
-            name or function_name("window process", function), uid, window_function=_checked(function), value_type=check_type(declared)
+            name or function_name("window process", function), uid, on_error, window_function=_checked(function), value_type=check_type(declared)
         )
 
-    def _field(self, kind: str, function: ReduceFunction[Any], name: str | None, uid: str | None) -> DataStream[T]:
-        return self._result(name or f"window {kind}", uid, reduce=function, reduce_method="reduce")
+    def _field(self, kind: str, function: ReduceFunction[Any], name: str | None, uid: str | None, on_error: OnError) -> DataStream[T]:
+        return self._result(name or f"window {kind}", uid, on_error, reduce=function, reduce_method="reduce")
 
-    def sum(self, field: int | str | None = None, *, name: str | None = None, uid: str | None = None) -> DataStream[T]:
+    def sum(self, field: int | str | None = None, *, name: str | None = None, uid: str | None = None, on_error: OnError = "fail") -> DataStream[T]:
         """The window's first record with the total in the field (position, dict key or attribute; None: the record is a number)."""
-        return self._field("sum", FieldReduce(field, operator.add), name, uid)
+        return self._field("sum", FieldReduce(field, operator.add), name, uid, on_error)
 
-    def min(self, field: int | str | None = None, *, name: str | None = None, uid: str | None = None) -> DataStream[T]:
+    def min(self, field: int | str | None = None, *, name: str | None = None, uid: str | None = None, on_error: OnError = "fail") -> DataStream[T]:
         """The window's first record with the least value in the field."""
-        return self._field("min", FieldReduce(field, min), name, uid)
+        return self._field("min", FieldReduce(field, min), name, uid, on_error)
 
-    def max(self, field: int | str | None = None, *, name: str | None = None, uid: str | None = None) -> DataStream[T]:
+    def max(self, field: int | str | None = None, *, name: str | None = None, uid: str | None = None, on_error: OnError = "fail") -> DataStream[T]:
         """The window's first record with the greatest value in the field."""
-        return self._field("max", FieldReduce(field, max), name, uid)
+        return self._field("max", FieldReduce(field, max), name, uid, on_error)
 
-    def min_by(self, field: int | str | None = None, *, name: str | None = None, uid: str | None = None) -> DataStream[T]:
+    def min_by(self, field: int | str | None = None, *, name: str | None = None, uid: str | None = None, on_error: OnError = "fail") -> DataStream[T]:
         """The whole record with the least value in the field; the earliest of equals."""
-        return self._field("min_by", FieldChoice(field, operator.lt), name, uid)
+        return self._field("min_by", FieldChoice(field, operator.lt), name, uid, on_error)
 
-    def max_by(self, field: int | str | None = None, *, name: str | None = None, uid: str | None = None) -> DataStream[T]:
+    def max_by(self, field: int | str | None = None, *, name: str | None = None, uid: str | None = None, on_error: OnError = "fail") -> DataStream[T]:
         """The whole record with the greatest value in the field; the earliest of equals."""
-        return self._field("max_by", FieldChoice(field, operator.gt), name, uid)
+        return self._field("max_by", FieldChoice(field, operator.gt), name, uid, on_error)
 
 
 def _checked(function: Any) -> Any:

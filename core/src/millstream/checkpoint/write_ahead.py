@@ -15,7 +15,7 @@ from millstream.errors import DamagedState, RewoundTarget, StateIncompatible, Ta
 from millstream.ports import crash_point
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from millstream.contracts.sink import SinkContext
 
@@ -126,10 +126,26 @@ class WriteAheadLog:
 
     # --- records
 
-    def write(self, values: Sequence[Any]) -> None:
-        """Adds records to the open epoch."""
-        self._open.append(self._serializer.encode_many(values))
+    def write(self, values: Sequence[Any], check: Callable[[Sequence[Any]], None]) -> None:
+        """Adds records to the open epoch. Those that `check` refuses, or that have no encoded form, are rejected instead."""
+        try:
+            check(values)
+            batch = self._serializer.encode_many(values)
+        except Exception:  # noqa: BLE001 - some record is at fault: which, is found by trying each
+            values = [value for value in values if self._is_writable(value, check)]
+            batch = self._serializer.encode_many(values)
+        if values:
+            self._open.append(batch)
         crash_point("sink.write.mid_epoch")
+
+    def _is_writable(self, value: Any, check: Callable[[Sequence[Any]], None]) -> bool:
+        try:
+            check([value])
+            self._serializer.encode(value)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the record's fault: nothing was sent anywhere yet
+            self._context.reject(value, error)
+            return False
+        return True
 
     def seal(self, checkpoint_id: int) -> None:
         """Ends the open epoch. An empty one leaves nothing to commit."""

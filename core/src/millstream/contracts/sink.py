@@ -13,13 +13,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from millstream.contracts.guarantee import SinkCapabilities
     from millstream.contracts.metrics import MetricGroup
     from millstream.contracts.two_phase_commit import TwoPhaseCommitSink
     from millstream.contracts.write_ahead import WriteAheadSink
     from millstream.ports import Clock, Executor, Random, Storage
+
+
+def refuse(value: object, error: Exception) -> None:
+    """`SinkContext.reject` where there is no policy: raises the error."""
+    raise error
+
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -53,6 +59,10 @@ class SinkContext:
     storage: Storage
     executor: Executor
     metrics: MetricGroup
+    reject: Callable[[object, Exception], None] = refuse
+    """Called by a writer with a record that it cannot write for the record's own fault (no format carries it, the target refuses its
+    content), on the mailbox thread, at the latest in `flush` or `prepare`. Applies the sink's `on_error`: returns when the job goes on
+    without the record, raises when it has to fail. Never for what is the target's fault: that is raised."""
 
 
 class BaseSink(ABC, Generic[T_contra]):

@@ -43,11 +43,13 @@ class Rejected(msgspec.Struct, frozen=True):
         position: where it stands, for people: `readings.csv, line 17, column 3`.
         raw: the bytes as they were read.
         error: what is wrong with them, one sentence.
+        headers: name and value of each header of the message, in order.
     """
 
     position: str
     raw: bytes
     error: str
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 @dataclass(slots=True)
@@ -118,6 +120,13 @@ class SourceReader(ABC, Generic[T]):
     def ready_at_s(self) -> float | None:
         """Monotonic time at which `fetch` is worth another call; None to wait for `wake()`."""
         return None
+
+    def position(self, split_id: str) -> str:
+        """Where the records of the last `fetch` stand, for people: `readings.csv, lines 1 to 1,000`. Empty for no more than the split.
+
+        Asked only when one of them has failed, while they are still being processed.
+        """
+        return ""
 
     @abstractmethod
     def finished(self) -> bool:

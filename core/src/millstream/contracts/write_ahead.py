@@ -70,6 +70,15 @@ class WriteAheadSink(BaseSink[T]):
 
     record_type: Any = None
 
+    def check(self, records: Sequence[T]) -> None:
+        """Called with records before they get into the log, which must hold nothing that `commit_batch` can never write: it would be
+        found in every restore from then on.
+
+        Raises:
+            TypeError, ValueError: one of them cannot be written. It is then found by a call for each; the sink's `on_error` says what
+                becomes of it.
+        """
+
     @abstractmethod
     def open(self, context: SinkContext) -> WriteAheadLanes[T]:
         """Connects. Does not fence yet."""

@@ -90,6 +90,19 @@ class EventTime:
         del self._splits[split_id]
         self._send(self.valve.remove(split_id))
 
+    def _sift(self, values: list[Any], timestamps: list[int] | None, failed: Callable[[Any, Exception], None]) -> tuple[list[Any], list[int] | None]:
+        """The records, and their timestamps so far, on which the timestamp assigner does not raise; the others go to `failed`."""
+        kept: list[int] = []
+        for position, value in enumerate(values):
+            try:
+                if self._assign is not None:
+                    self._assign([value], None if timestamps is None else [timestamps[position]])
+            except Exception as error:  # noqa: BLE001 - whatever a user function raises goes to the policy
+                failed(value, error)
+            else:
+                kept.append(position)
+        return [values[position] for position in kept], None if timestamps is None else [timestamps[position] for position in kept]
+
     def culprit(self, values: list[Any], timestamps: list[int] | None) -> Any:
         """The first record that the timestamp assigner fails on; all of them when it is not the assigner that fails."""
         if self._assign is not None:
@@ -100,9 +113,20 @@ class EventTime:
                     return value
         return values
 
-    def process(self, split_id: str, values: list[Any], timestamps: list[int] | None) -> None:
-        """Emits the records of one split and the watermark that follows from them."""
-        stamps = timestamps if self._assign is None else self._assign(values, timestamps)
+    def process(self, split_id: str, values: list[Any], timestamps: list[int] | None, failed: Callable[[Any, Exception], None] | None = None) -> None:
+        """Emits the records of one split and the watermark that follows from them.
+
+        `failed` takes the records on which the timestamp assigner raises; without it, what it raises is raised.
+        """
+        try:
+            stamps = timestamps if self._assign is None else self._assign(values, timestamps)
+        except Exception:
+            if failed is None:
+                raise
+            values, timestamps = self._sift(values, timestamps, failed)
+            if values:
+                self.process(split_id, values, timestamps)
+            return
         split = self._splits[split_id]
         split.silent = False
         if self._notices_silence and (split.quiet_since_s is not None or self.valve.is_idle(split_id)):

@@ -31,6 +31,7 @@ from millstream.runtime.gate import InputGate
 from millstream.runtime.log import logging_scope
 from millstream.runtime.messages import JOB_MANAGER, CancelTask, FromReader, StartProcessing, TaskStateChanged
 from millstream.runtime.operators.base import OperatorContext
+from millstream.runtime.operators.policy import Origin
 from millstream.runtime.restored import RestoredState, StateReader
 from millstream.runtime.snapshot import TaskSnapshot, passing_crash_point
 
@@ -139,6 +140,7 @@ class Task:
         self._started = False
         self._stopped = False
         self._last_completed = False
+        self._origin = Origin()
         self._scope = logging_scope(deployment.job_name, deployment.vertex.name, deployment.subtask)
 
     # --- life
@@ -189,6 +191,7 @@ class Task:
             open_tables=lambda on_swap: self._open_tables(described, on_swap),
             send_to_coordinator=lambda message: self._send(FromReader(described.uid, self.subtask, deployment.attempt, message)),  # type: ignore[arg-type]
             restored=restored,
+            origin=self._origin,
             rewound_from=deployment.rewound_from,
             source=described.source,
             sink=described.sink,

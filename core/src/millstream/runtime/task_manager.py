@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from millstream.errors import UserFunctionFailed
+from millstream.errors import KeySelectorFailed
 from millstream.runtime.edge import EdgeWriter
 from millstream.runtime.partition import make_partitioner, receivers_of
 from millstream.runtime.task import Ports, Task, TaskDeployment
@@ -70,8 +70,8 @@ class TaskManager:
         random = self._ports.random.fork(f"edge/{edge.edge_id}/{deployment.subtask}/{deployment.attempt}")
         last = deployment.vertex.chain[-1]
 
-        def failure(function: object, error: BaseException, value: object) -> UserFunctionFailed:
-            return UserFunctionFailed.of(
+        def failure(function: object, error: BaseException, value: object) -> KeySelectorFailed:
+            return KeySelectorFailed.of(
                 error, function=function, job=deployment.job_name, operator=last.name, uid=last.uid, subtask=deployment.subtask, value=value
             )
 

@@ -23,6 +23,7 @@ from millstream.records import RecordBatch
 from millstream.runtime.chain import OperatorChain
 from millstream.runtime.metrics import MetricRegistry
 from millstream.runtime.operators.base import OperatorContext
+from millstream.runtime.operators.policy import Origin
 from millstream.runtime.restored import RestoredState, StateReader
 from millstream.runtime.snapshot import TaskSnapshot
 from millstream.testing.single_operator import JOB, Outlet, Saved, SideOutlets, job_of
@@ -262,6 +263,7 @@ class OperatorHarness:
             open_tables=lambda on_swap: self._open_tables(described, on_swap),
             send_to_coordinator=lambda message: None,
             restored=restored,
+            origin=Origin(),
             source=described.source,
             sink=described.sink,
         )

@@ -67,6 +67,16 @@ class SqliteLedgerSink(WriteAheadSink[Sequence[Any]]):
         )
         object.__setattr__(self, "capabilities", capabilities)
 
+    def check(self, records: Sequence[Sequence[Any]]) -> None:
+        for record in records:
+            if isinstance(record, str) or len(record) != len(self.columns):
+                msg = f"a row of table {self.table!r} is a sequence of {len(self.columns)} values"
+                raise ValueError(msg)
+            for column, value in zip(self.columns, record):
+                if not isinstance(value, (int, float, str, bytes, type(None))) or (isinstance(value, int) and not -(2**63) <= value < 2**63):
+                    msg = f"column {column!r} cannot hold {value!r}: SQLite has None, int of 64 bits, float, str and bytes"
+                    raise TypeError(msg)
+
     def open(self, context: SinkContext) -> SqliteLedgerLanes:
         return SqliteLedgerLanes(self, context)
 

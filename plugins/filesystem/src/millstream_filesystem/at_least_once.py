@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from millstream.contracts.guarantee import SinkCapabilities
 from millstream.contracts.sink import Sink, SinkWriter
 from millstream.ports import crash_point
-from millstream_filesystem.formats import encode_lines
+from millstream_filesystem.formats import encode_valid_lines
 from millstream_filesystem.lane import new_token
 from millstream_filesystem.target import FileTarget, claim_lanes
 
@@ -52,7 +52,7 @@ class AtLeastOnceFileWriter(SinkWriter[Any]):
                 context.storage.delete(f"{lane.own}/{name}")
 
     def write(self, values: Sequence[Any], timestamps: Sequence[int] | None) -> None:
-        data = encode_lines(self._encoder, values)
+        data = encode_valid_lines(self._encoder, values, self._context.reject)
         if not data:
             return
         if self._open is None:

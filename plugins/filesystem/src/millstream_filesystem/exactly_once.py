@@ -15,7 +15,7 @@ from millstream.contracts.guarantee import SinkCapabilities
 from millstream.contracts.two_phase_commit import Committed, TwoPhaseCommitSink, TwoPhaseCommitWriter
 from millstream.errors import LostEpoch
 from millstream.ports import crash_point
-from millstream_filesystem.formats import encode_lines
+from millstream_filesystem.formats import encode_valid_lines
 from millstream_filesystem.lane import Lane, new_token
 from millstream_filesystem.target import FileTarget, claim_lanes
 
@@ -83,7 +83,7 @@ class ExactlyOnceFileWriter(TwoPhaseCommitWriter[Any]):
         self._own_files: set[str] = set()
 
     def write(self, values: Sequence[Any], timestamps: Sequence[int] | None) -> None:
-        data = encode_lines(self._encoder, values)
+        data = encode_valid_lines(self._encoder, values, self._context.reject)
         if not data:
             return
         if self._open is None:

@@ -10,7 +10,7 @@ from millstream.formats import LineEncoder, LineFormat
 from millstream.plugins import default_manager
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 T = TypeVar("T")
 
@@ -53,3 +53,17 @@ def encode_lines(encoder: Encoder[T], values: Sequence[T]) -> bytes:
             msg = f"the format writes a line end inside a record ({line[:80]!r}...), so it cannot stand in a file of lines"
             raise ValueError(msg)
     return b"".join([line + b"\n" for line in lines])
+
+
+def encode_valid_lines(encoder: Encoder[T], values: Sequence[T], reject: Callable[[object, Exception], None]) -> bytes:
+    """Lines of the values that the format carries; the others are rejected, one by one."""
+    try:
+        return encode_lines(encoder, values)
+    except Exception:  # noqa: BLE001 - some record is at fault: which, is found by trying each
+        lines = []
+    for value in values:
+        try:
+            lines.append(encode_lines(encoder, [value]))
+        except Exception as error:  # noqa: BLE001 - encoding touches nothing but the record: it is the record's fault
+            reject(value, error)
+    return b"".join(lines)

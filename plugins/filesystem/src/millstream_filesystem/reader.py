@@ -41,6 +41,7 @@ class FileReader(SourceReader[T]):
         self._finished_splits: list[str] = []
         self._requested = False
         self._no_more = False
+        self._lines = range(0)
 
     def start(self) -> None:
         self._request_if_idle()
@@ -59,6 +60,7 @@ class FileReader(SourceReader[T]):
         while limit and (reading := self._reading or self._open_next()) is not None:
             file, decoder = reading
             first, lines = file.take(limit)
+            self._lines = range(first, first + len(lines))
             fetched = self._decode(file.path, decoder, first, lines)
             if file.ended:
                 self._finish(file)
@@ -72,6 +74,10 @@ class FileReader(SourceReader[T]):
 
     def ready_at_s(self) -> float | None:
         return self._pace.ready_at_s
+
+    def position(self, split_id: str) -> str:
+        first, behind = self._lines.start, self._lines.stop
+        return f"{split_id}, line {first}" if behind == first + 1 else f"{split_id}, lines {first} to {behind - 1}"
 
     def finished(self) -> bool:
         return self._no_more and self._reading is None and not self._queue

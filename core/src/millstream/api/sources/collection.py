@@ -65,6 +65,7 @@ class CollectionReader(SourceReader[T]):
         self._context = context
         self._values = values
         self._next: int | None = None
+        self._last_start = 0
         self._no_more = False
         self._finished_splits: list[str] = []
 
@@ -97,9 +98,14 @@ class CollectionReader(SourceReader[T]):
             self._finished_splits.append(_SPLIT_ID)
             crash_point("source.split.finished_not_checkpointed")
             return None
-        self._next = start + len(values)
+        self._last_start, self._next = start, start + len(values)
         crash_point("source.split.mid")
         return Fetched(_SPLIT_ID, values)
+
+    def position(self, split_id: str) -> str:
+        # The split ends only after the last batch was processed.
+        behind = self._next or 0
+        return f"the collection, elements {self._last_start} to {behind - 1}"
 
     def finished(self) -> bool:
         return self._no_more and self._next is None

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from millstream.contracts.state_backend import KeyedTables, TableSnapshot
     from millstream.ports import Clock, Executor, Random, Storage
     from millstream.runtime.operators.loops import Loop
+    from millstream.runtime.operators.policy import Origin
     from millstream.runtime.restored import RestoredState
 
 
@@ -81,6 +82,7 @@ class OperatorContext:
         open_tables: makes keyed tables with the job's backend; the argument is called when tables were swapped.
         send_to_coordinator: a message to the source's enumerator.
         restored: what a checkpoint left for this operator.
+        origin: where the batch at hand was read; one object for all operators of the task.
         rewound_from: run id of the checkpoint, when it is rewound into a new run; else None.
     """
 
@@ -105,6 +107,7 @@ class OperatorContext:
     open_tables: Callable[[Callable[[], None]], KeyedTables]
     send_to_coordinator: Callable[[object], None]
     restored: RestoredState
+    origin: Origin
     rewound_from: str | None = None
     source: Source[Any] | None = None
     sink: AnySink | None = None
@@ -216,8 +219,10 @@ class Operator(ABC):
             self._records_out.count += len(values)
             self.output.emit(RecordBatch(values, timestamps))
 
-    def _failure(self, function: object, error: BaseException, value: object, position: str = "") -> UserFunctionFailed:
-        return UserFunctionFailed.of(
+    def _failure(
+        self, function: object, error: BaseException, value: object, position: str = "", kind: type[UserFunctionFailed] = UserFunctionFailed
+    ) -> UserFunctionFailed:
+        return kind.of(
             error,
             function=function,
             job=self.context.job_name,

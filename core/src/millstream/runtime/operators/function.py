@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from millstream.contracts.context import Accumulator, RuntimeContext
 from millstream.contracts.functions import RichFunction
-from millstream.contracts.on_error import DEAD_LETTER_TAG, DeadLetterRecord, OnError
-from millstream.errors import FunctionStoppedIteration, MillstreamError, NotCopyable, NotKeyed, shorten
-from millstream.records import RecordBatch
+from millstream.errors import FunctionStoppedIteration, MillstreamError, NotCopyable, NotKeyed
 from millstream.runtime.operators.base import Operator, OperatorContext, OperatorSnapshot, Output
+from millstream.runtime.operators.policy import ErrorPolicy
 from millstream.state.operator import OperatorStateStore, StoredItems
 from millstream.state.serializers import serializer_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from millstream.contracts.on_error import OnError
     from millstream.contracts.serializer import Serializer
     from millstream.contracts.state_descriptors import (
         ListState,
@@ -99,7 +99,7 @@ class FunctionOperator(Operator):
 
     def setup(self, context: OperatorContext, output: Output) -> None:
         super().setup(context, output)
-        self._failed_records = context.metrics.counter("numRecordsFailed")
+        self._policy = ErrorPolicy(self._on_error, context, output, "numRecordsFailed")
         self._lists = OperatorStateStore(context.name, serializer_of)
         for name, items in context.restored.lists.items():
             for description, part in groupby(items, key=itemgetter(0)):
@@ -136,12 +136,9 @@ class FunctionOperator(Operator):
         """Applies the policy: returns when the record is dropped or set aside, raises when the job has to fail."""
         if isinstance(error, MillstreamError):
             raise error
-        if self._on_error == "fail":
-            raise self._failure(function, error, value) from error
-        self._failed_records.count += 1
-        if self._on_error != "skip":
-            record = DeadLetterRecord(operator=self.context.uid, position="", record=shorten(value, 10_000), error=f"{type(error).__name__}: {error}")
-            self.output.side[DEAD_LETTER_TAG](RecordBatch([record]))
+        if self._policy.fails:
+            raise self._failure(function, error, value, self.context.origin.text()) from error
+        self._policy.set_aside(value, f"{type(error).__name__}: {error}")
 
 
 def own_copy(function: T) -> T:

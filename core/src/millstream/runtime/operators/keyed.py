@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from millstream.contracts.key_groups import KeyGroups
-from millstream.errors import UndeclaredState
+from millstream.errors import KeySelectorFailed, UndeclaredState
 from millstream.runtime.operators.function import FunctionOperator, own_copy, serializer_of, without
 from millstream.runtime.operators.loops import Loop
 from millstream.state.keyed import KeyContext, KeyedStateStore
@@ -83,12 +83,16 @@ class KeyedOperator(FunctionOperator):
         self._key_group_of(key)
 
     def _refuse_key_of(self, value: Any, error: Exception) -> None:
-        """An unhashable key fails as a TypeError of the table that it is looked up in: says what is wrong with it instead."""
+        """Says so when it is the key that is wrong: the selector is pure, so asking it again tells.
+
+        An unhashable key fails as a TypeError of the table that it is looked up in. A selector that raises fails the job whatever the
+        policy, as it does where records are dealt out to several subtasks.
+        """
+        try:
+            key = self._key(value)
+        except Exception as wrong:
+            raise self._failure(self._key, wrong, value, self.context.origin.text(), KeySelectorFailed) from wrong
         if isinstance(error, TypeError):
-            try:
-                key = self._key(value)
-            except Exception:  # noqa: BLE001 - then it was the selector that raised
-                return
             self._new_key(key)
 
     def record_failed(self, function: object, error: Exception, value: Any) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from millstream.contracts.context import OnTimerContext, ProcessContext, TimerService
-from millstream.errors import MillstreamError, UnknownSideOutput, UserFunctionFailed
+from millstream.errors import KeySelectorFailed, MillstreamError, UnknownSideOutput, UserFunctionFailed
 from millstream.records import RecordBatch
 from millstream.runtime.operators.function import FunctionOperator, own_copy, serializer_of
 from millstream.runtime.operators.keyed import KeyedBy, KeyedOperator
@@ -186,6 +186,8 @@ class KeyedProcessOperator(KeyedOperator):
         for index, value in enumerate(batch.values):
             try:
                 self._process([value], None if batch.timestamps is None else [batch.timestamps[index]])
+            except KeySelectorFailed:
+                raise
             except UserFunctionFailed as failure:
                 cause = failure.__cause__
                 self._failed(self._function, cause if isinstance(cause, Exception) else failure, value)

@@ -10,15 +10,17 @@ from millstream.checkpoint.write_ahead import WriteAheadLog
 from millstream.contracts.sink import AnySink, Sink, SinkContext
 from millstream.contracts.two_phase_commit import TwoPhaseCommitSink
 from millstream.contracts.write_ahead import WriteAheadSink
-from millstream.errors import MillstreamError, SinkContractChanged, SinkFailed
+from millstream.errors import MillstreamError, RecordRefused, SinkContractChanged, SinkFailed, shorten
 from millstream.ports import crash_point
 from millstream.runtime.operators.base import Operator, OperatorSnapshot
+from millstream.runtime.operators.policy import ErrorPolicy
 from millstream.state.serializers import serializer_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from millstream.contracts.on_error import OnError
     from millstream.contracts.sink import SinkWriter
     from millstream.contracts.two_phase_commit import TwoPhaseCommitWriter
     from millstream.contracts.write_ahead import WriteAheadLanes
@@ -52,8 +54,12 @@ class SinkOperator(Operator):
 
     LANES: ClassVar[str] = ""
 
+    def __init__(self, on_error: OnError) -> None:
+        self._on_error = on_error
+
     def setup(self, context: OperatorContext, output: Output) -> None:
         super().setup(context, output)
+        self._policy = ErrorPolicy(self._on_error, context, output, "numRecordsRejected")
         self._blame = _Blame(context)
         lanes = max(context.parallelism, context.restored.lane_count)
         self._sink_context = SinkContext(
@@ -70,7 +76,23 @@ class SinkOperator(Operator):
             storage=context.storage,
             executor=context.executor,
             metrics=context.metrics,
+            reject=self._reject,
         )
+
+    def _reject(self, value: object, error: Exception) -> None:
+        """A record that cannot be written for its own fault: returns when it is set aside, raises when the job has to fail."""
+        context, reason = self.context, f"{type(error).__name__}: {error}"
+        if self._policy.fails:
+            raise RecordRefused(
+                error=reason,
+                sink=context.name,
+                uid=context.uid,
+                subtask=context.subtask,
+                job=context.job_name,
+                record=shorten(value),
+                position=context.origin.text(),
+            ) from error
+        self._policy.set_aside(value, reason)
 
     def _restored_lanes(self) -> list[tuple[int, bytes]]:
         """What the checkpoint left to be committed.
@@ -104,7 +126,8 @@ class SinkOperator(Operator):
 class PlainSinkOperator(SinkOperator):
     """Writes at once, flushes at barriers."""
 
-    def __init__(self, sink: Sink[Any]) -> None:
+    def __init__(self, sink: Sink[Any], on_error: OnError) -> None:
+        super().__init__(on_error)
         self._sink = sink
         self._writer: SinkWriter[Any] | None = None
 
@@ -141,7 +164,8 @@ class TwoPhaseCommitOperator(SinkOperator):
 
     LANES = "two-phase-commit"
 
-    def __init__(self, sink: TwoPhaseCommitSink[Any]) -> None:
+    def __init__(self, sink: TwoPhaseCommitSink[Any], on_error: OnError) -> None:
+        super().__init__(on_error)
         self._sink = sink
         self._writer: TwoPhaseCommitWriter[Any] | None = None
 
@@ -191,7 +215,8 @@ class WriteAheadOperator(SinkOperator):
 
     LANES = "write-ahead"
 
-    def __init__(self, sink: WriteAheadSink[Any]) -> None:
+    def __init__(self, sink: WriteAheadSink[Any], on_error: OnError) -> None:
+        super().__init__(on_error)
         self._sink = sink
         self._lanes: WriteAheadLanes[Any] | None = None
 
@@ -213,7 +238,7 @@ class WriteAheadOperator(SinkOperator):
     def process_batch(self, batch: RecordBatch[Any]) -> None:
         self._records_in.count += len(batch.values)
         with self._blamed():
-            self._log.write(batch.values)
+            self._log.write(batch.values, self._sink.check)
 
     def prepare_snapshot(self, checkpoint_id: int) -> None:
         self._log.seal(checkpoint_id)
@@ -241,10 +266,11 @@ class SinkSpec:
 
     sink: AnySink
     keeps_state: bool = True
+    on_error: OnError = "fail"
 
     def create(self) -> SinkOperator:
         if isinstance(self.sink, WriteAheadSink):
-            return WriteAheadOperator(self.sink)
+            return WriteAheadOperator(self.sink, self.on_error)
         if isinstance(self.sink, TwoPhaseCommitSink):
-            return TwoPhaseCommitOperator(self.sink)
-        return PlainSinkOperator(self.sink)
+            return TwoPhaseCommitOperator(self.sink, self.on_error)
+        return PlainSinkOperator(self.sink, self.on_error)

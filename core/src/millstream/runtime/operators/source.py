@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from millstream.contracts.on_error import DEAD_LETTER_TAG, DeadLetterRecord, OnError
 from millstream.contracts.source import ReaderContext, Rejected, Source, SourceReader, Split
 from millstream.errors import DamagedState, MalformedRecord, MillstreamError, shorten
-from millstream.records import MAX_TIMESTAMP, RecordBatch
+from millstream.records import MAX_TIMESTAMP
 from millstream.runtime.event_time import EventTime
 from millstream.runtime.messages import FromEnumerator, NoMoreSplits, SplitsAssigned
 from millstream.runtime.operators.base import Operator, OperatorSnapshot
+from millstream.runtime.operators.policy import ErrorPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from millstream.contracts.on_error import OnError
     from millstream.contracts.watermarks import WatermarkStrategy
     from millstream.runtime.operators.base import OperatorContext
 
@@ -62,9 +63,9 @@ class SourceOperator(Operator):
         self.ended = False
 
     def open(self) -> None:
-        self._rejected = self.context.metrics.counter("numRecordsRejected")
+        self._policy = ErrorPolicy(self._on_error, self.context, self.output, "numRecordsRejected")
         self._event_time = EventTime(self._strategy, self.output, self.context.clock, self.watermark, self._emit)
-        self._reader = self._source.create_reader(_ReaderContext(self.context))
+        self._reader = self.context.origin.reader = self._source.create_reader(_ReaderContext(self.context))
         restored = [_decode_split(item) for _, item in self.context.restored.lists.get(SPLITS, [])]
         if restored:
             self._add_splits(restored)
@@ -103,6 +104,7 @@ class SourceOperator(Operator):
             for rejected in fetched.rejected:
                 self._reject(rejected)
             if fetched.values:
+                self.context.origin.split_id = fetched.split_id
                 self._process(fetched.split_id, fetched.values, fetched.timestamps)
         for split_id in reader.finished_splits():
             self._event_time.remove_split(split_id)
@@ -113,26 +115,26 @@ class SourceOperator(Operator):
 
     def _process(self, split_id: str, values: list[Any], timestamps: list[int] | None) -> None:
         try:
-            self._event_time.process(split_id, values, timestamps)
+            self._event_time.process(split_id, values, timestamps, None if self._policy.fails else self._set_aside)
         except MillstreamError:
             raise
         except Exception as error:
             culprit = self._event_time.culprit(values, timestamps)
-            raise self._failure(self._strategy.timestamps or self._strategy.generator, error, culprit) from error
+            raise self._failure(self._strategy.timestamps or self._strategy.generator, error, culprit, self.context.origin.text()) from error
         self.watermark = self._event_time.valve.watermark
 
     def ready_at_s(self) -> float | None:
         """When `poll` is worth another call; None to wait for a wake-up."""
         return self.reader.ready_at_s()
 
+    def _set_aside(self, value: Any, error: Exception) -> None:
+        self._policy.set_aside(value, f"{type(error).__name__}: {error}")
+
     def _reject(self, rejected: Rejected) -> None:
-        self._rejected.count += 1
-        if self._on_error == "fail":
+        if self._policy.fails:
             raise MalformedRecord(source_uid=self.context.uid, position=rejected.position, record=shorten(rejected.raw), error=rejected.error)
-        if self._on_error != "skip":
-            text = rejected.raw.decode(errors="backslashreplace")
-            record = DeadLetterRecord(operator=self.context.uid, position=rejected.position, record=text, error=rejected.error)
-            self.output.side[DEAD_LETTER_TAG](RecordBatch([record]))
+        text = rejected.raw.decode(errors="backslashreplace")
+        self._policy.set_aside(text, rejected.error, position=rejected.position, headers=rejected.headers)
 
     def held_back(self) -> None:
         self._event_time.held_back()

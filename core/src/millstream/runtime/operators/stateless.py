@@ -12,7 +12,7 @@ from itertools import compress
 from operator import length_hint
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from millstream.errors import TimestampsLost, WrongBatchLength
+from millstream.errors import BatchFunctionFailed, TimestampsLost, WrongBatchLength
 from millstream.runtime.operators.base import Operator
 from millstream.runtime.operators.function import FunctionOperator, function_label, own_copy, stop_iteration, stopped_early, without
 from millstream.runtime.operators.loops import Loop
@@ -136,7 +136,7 @@ class _WholeBatch(FunctionOperator):
             if type(results) is not list and isinstance(results, Iterable):
                 results = list(results)  # a generator runs only now
         except Exception as error:
-            raise self._failure(self._function, error, batch.values) from error
+            raise self._failure(self._function, error, batch.values, kind=BatchFunctionFailed) from error
         return results
 
     def _wrong(self, given: int, results: Any, wanted: str) -> WrongBatchLength:

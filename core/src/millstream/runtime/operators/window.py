@@ -27,6 +27,7 @@ from millstream.windowing.assigners import TimeWindow, TumblingEventTimeWindows
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, MutableMapping
 
+    from millstream.contracts.on_error import OnError
     from millstream.runtime.operators.base import OperatorSnapshot
 
 EMPTY_BOUNDS = (1, 0)
@@ -70,7 +71,7 @@ class WindowOperator(KeyedOperator):
     _kind: ClassVar[str]
 
     def __init__(self, spec: WindowSpec, owner: Any, window_function: ProcessWindowFunction[Any, Any, Any, TimeWindow] | None) -> None:
-        super().__init__(spec.keyed_by, owner, window_function)
+        super().__init__(spec.keyed_by, owner, window_function, on_error=spec.on_error)
         self._assigner = spec.window
         self._lateness_ms = spec.lateness_ms
         self._late_tag = spec.late_tag
@@ -107,17 +108,18 @@ class WindowOperator(KeyedOperator):
         if timestamps is None:
             raise MissingTimestamps(operator=self.context.name)
         self._records_in.count += len(values)
-        rest = iter(values)
-        try:
-            self._add_all(rest, timestamps)
-        except MillstreamError:
-            raise
-        except Exception as error:
-            index = len(values) - length_hint(rest) - 1
-            self._refuse_key_of(values[index], error)
-            raise self._failure(self._user_function, error, values[index]) from error
+        rest, times = iter(values), iter(timestamps)
+        while True:
+            try:
+                self._add_all(rest, times)
+            except MillstreamError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever a user function raises goes to the policy
+                self.record_failed(self._user_function, error, values[len(values) - length_hint(rest) - 1])
+            else:
+                return
 
-    def _add_all(self, rest: Iterator[Any], timestamps: list[int]) -> None:
+    def _add_all(self, rest: Iterator[Any], timestamps: Iterator[int]) -> None:
         raise NotImplementedError
 
     def _add_one(self, contents: MutableMapping[Any, Any], key: Any, value: Any) -> None:
@@ -199,15 +201,12 @@ class WindowOperator(KeyedOperator):
         else:
             results = []
             self._ctx.current = TimeWindow(start, end)
-            key = None
-            try:
-                for key, contents in entries:
-                    self.key_context.key = key
-                    results.extend(function.process(key, self._ctx, self._elements(contents)) or ())
-            except MillstreamError:
-                raise
-            except Exception as error:
-                raise self._failure(function.process, error, f"window {self._ctx.current} of key {key!r}") from error
+            for key, contents in entries:
+                self.key_context.key = key
+                try:
+                    results += list(function.process(key, self._ctx, self._elements(contents)) or ())
+                except Exception as error:  # noqa: BLE001 - whatever a user function raises goes to the policy
+                    self._failed(function.process, error, f"window {self._ctx.current} of key {key!r}")
             self.key_context.key = NO_KEY
         self._emit(results, [end - 1] * len(results))
 
@@ -232,7 +231,7 @@ class ReducingWindowOperator(WindowOperator):
         super().__init__(spec, owner, window_function)
         self._reduce = self._user_function = reduce
 
-    def _add_all(self, rest: Iterator[Any], timestamps: list[int]) -> None:
+    def _add_all(self, rest: Iterator[Any], timestamps: Iterator[int]) -> None:
         key, reduce, resolve = self._key, self._reduce, self._resolve
         current, lo, hi = self._current, self._lo, self._hi
         for value, t in zip(rest, timestamps):
@@ -267,7 +266,7 @@ class AggregatingWindowOperator(WindowOperator):
         self._create = aggregate.create_accumulator
         self._result = aggregate.get_result
 
-    def _add_all(self, rest: Iterator[Any], timestamps: list[int]) -> None:
+    def _add_all(self, rest: Iterator[Any], timestamps: Iterator[int]) -> None:
         key, add, resolve = self._key, self._add, self._resolve
         current, lo, hi = self._current, self._lo, self._hi
         for value, t in zip(rest, timestamps):
@@ -303,7 +302,7 @@ class BufferingWindowOperator(WindowOperator):
 
     _kind = "buffering window"
 
-    def _add_all(self, rest: Iterator[Any], timestamps: list[int]) -> None:
+    def _add_all(self, rest: Iterator[Any], timestamps: Iterator[int]) -> None:
         key, resolve = self._key, self._resolve
         current, lo, hi = self._current, self._lo, self._hi
         for value, t in zip(rest, timestamps):
@@ -349,6 +348,7 @@ class WindowSpec:
     aggregate: Any = None
     window_function: ProcessWindowFunction[Any, Any, Any, TimeWindow] | None = None
     value_type: Any = None
+    on_error: OnError = "fail"
     keeps_state: bool = True
 
     def create(self) -> WindowOperator:
