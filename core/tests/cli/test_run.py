@@ -178,7 +178,7 @@ def interrupted(path: str, *signals: signal.Signals, options: Sequence[str] = ()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        stop = threading.Timer(20, process.kill)
+        stop = threading.Timer(50, process.kill)  # only a bound: starting takes long on a busy machine
         stop.start()
         process.stdout.readline()
         for number in signals:

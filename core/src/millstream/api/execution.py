@@ -127,10 +127,15 @@ class Execution:
         _thread.start_new_thread(self.stop if self._signals == 1 else self._break_off, ())
 
     def _break_off(self) -> None:
-        """Ends the job between two turns; where a user function does not come back, a third signal breaks it off there."""
+        """Ends the job between two turns; where a user function does not come back, a third signal breaks it off there.
+
+        It is sent again: what it raises may fall into a place that swallows exceptions, such as a finalizer.
+        """
         self.job.wakeup.set()
-        if not self._over.wait(GRACE_S):
+        patience_s = GRACE_S
+        while not self._over.wait(patience_s):
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            patience_s = 5 * GRACE_S
 
     # --- progress
 
