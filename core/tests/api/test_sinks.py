@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from collections import deque
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 import cloudpickle
 import pytest
 
+from millstream import StreamExecutionEnvironment
 from millstream.api.sinks import CollectSink, DiscardingSink, PrintSink
 from millstream.contracts.guarantee import Guarantee
 from millstream.contracts.sink import Sink, SinkContext
-from millstream.errors import InvalidArgument, SinkNotPortable
+from millstream.errors import InvalidArgument, JobFailedError, RecordRefused, SinkFailed, SinkNotPortable
 from millstream.plugins.builtin import millstream_sinks
 from millstream.ports import InlineExecutor, LocalStorage, ManualClock, SeededRandom
 
@@ -63,6 +65,46 @@ def test_print_shows_a_batch_at_once_even_when_output_is_buffered(tmp_path: Any,
         monkeypatch.setattr("sys.stdout", file)
         PrintSink().open(context()).write(["now"], None)
         assert path.read_text() == "now\n"
+
+
+class Speechless:
+    def __str__(self) -> str:
+        raise LookupError("no words")
+
+    __repr__ = object.__repr__
+
+
+@pytest.mark.parametrize(("value", "reason"), [(Speechless(), "LookupError: no words"), ("\ud800", "UnicodeEncodeError: .* surrogates not allowed")])
+def test_print_takes_a_record_without_text_for_the_records_fault(value: object, reason: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It was retried three times, as if the output were to blame, and blamed on the sink's target."""
+    env = StreamExecutionEnvironment().configure("checkpoint.storage", "memory").configure("checkpoint.interval", "1s")
+    env.from_collection(["a", value, "b"], uid="in").sink_to(PrintSink(), uid="shown", name="Shown")
+    place = r"sink 'Shown' \(uid 'shown'\), subtask 0 of job 'talk', cannot write record .* in the collection, elements 0 to 2\. Make it one"
+    with pytest.raises(JobFailedError, match=f"(?s)^{reason}\n{place}") as raised:
+        env.execute("talk")
+    assert isinstance(raised.value.__cause__, RecordRefused)
+    assert raised.value.restarts == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_print_with_a_policy_shows_the_records_that_have_text(capsys: pytest.CaptureFixture[str]) -> None:
+    env = StreamExecutionEnvironment()
+    env.from_collection(["a", Speechless(), "\ud800", "ä"]).sink_to(PrintSink(), on_error="skip")
+    env.execute("talk")
+    assert capsys.readouterr().out == "a\nä\n"
+
+
+def test_an_output_that_fails_is_no_records_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("sys.stdout", Full())
+    env = StreamExecutionEnvironment()
+    env.from_collection(["a"]).sink_to(PrintSink(), on_error="skip")
+    with pytest.raises(JobFailedError, match="No space left") as raised:
+        env.execute("talk")
+    assert isinstance(raised.value.__cause__, SinkFailed)
 
 
 def test_collect_appends_to_the_buffer_of_the_caller() -> None:

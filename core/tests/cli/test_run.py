@@ -53,6 +53,33 @@ def test_classes_of_the_script_are_stored_under_the_names_that_python_gives_them
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.faults
+@pytest.mark.parametrize("resume", [(), ("--resume", "ask"), ("--resume", "auto")], ids=" ".join)
+def test_a_job_killed_while_it_cleans_up_is_cleaned_up_by_the_next_start_and_run_again_by_the_one_after(
+    millstream: Any, script: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, resume: tuple[str, ...]
+) -> None:
+    """Whoever started it was not told that it had ended; with `ask` the next start wrote everything a second time."""
+    body = CHECKPOINTED.replace('env.configure("checkpoint.keep_on_finish", True)\n', "")
+    path = script(body.replace(".print()", '.sink_to(FileSink("out", format="json", delivery="exactly_once"), uid="files")'))
+    command = ("run", path, "--checkpoint-dir", "chk", *resume)
+
+    def lines() -> int:
+        return sum(len(part.read_text().splitlines()) for part in folder.glob("out/part-*"))
+
+    monkeypatch.setenv("MILLSTREAM_CRASH", "job.cleanup")
+    assert millstream(*command).returncode == -signal.SIGKILL
+    monkeypatch.delenv("MILLSTREAM_CRASH")
+    assert (lines(), len(list(folder.glob("chk/*/chk-*")))) == (50, 1)
+
+    told = millstream(*command)
+    assert told.returncode == 0, told.stderr
+    assert re.search(r"had come to its end before; .*\nNothing was processed\. The same command once more begins a new run\.", told.stderr)
+    assert (lines(), list(folder.glob("chk/*/chk-*"))) == (50, [])
+
+    assert millstream(*command).returncode == 0
+    assert (lines(), list(folder.glob("chk/*/chk-*"))) == (100, [])
+
+
 @pytest.mark.parametrize(
     ("options", "key", "value"),
     [

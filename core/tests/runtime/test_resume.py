@@ -34,6 +34,7 @@ from millstream.ports import InlineExecutor, LocalStorage, LocalTransport, Manua
 from millstream.records import MAX_TIMESTAMP
 from millstream.runtime.task import Ports
 from millstream_filesystem import FilesystemCheckpointStorage
+from millstream_filesystem.checkpoints import FilesystemCheckpointStore
 
 COUNT = 100
 JOB = "counting"
@@ -219,6 +220,23 @@ def test_a_kept_checkpoint_of_a_finished_run_is_not_asked_about(tmp_path: Path) 
     list(Job(tmp_path, checkpoint__keep_on_finish=True).rows())
     assert list(tmp_path.rglob("_metadata"))
     assert len(list(Job(tmp_path).rows())) == COUNT
+
+
+@pytest.mark.parametrize("resume", ["ask", "auto"])
+def test_a_finished_run_whose_checkpoints_could_not_be_removed_is_followed_by_a_fresh_one_that_removes_them(
+    tmp_path: Path, resume: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stayed noted as not cleaned up, and with `auto` the next start did that instead of its work."""
+
+    def refuse(store: Any, checkpoint_id: int) -> None:
+        raise OSError(30, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FilesystemCheckpointStore, "delete", refuse)
+        assert len(list(Job(tmp_path, resume).rows())) == COUNT
+    assert list(tmp_path.rglob("_metadata"))
+    assert len(list(Job(tmp_path, resume).rows())) == COUNT
+    assert not list(tmp_path.rglob("_metadata"))
 
 
 @pytest.mark.parametrize("retention", ["retain_on_cancellation", "delete_on_cancellation"])

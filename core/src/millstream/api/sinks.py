@@ -14,7 +14,7 @@ from millstream.contracts.sink import Sink, SinkContext, SinkWriter
 from millstream.errors import InvalidArgument, SinkNotPortable, shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -42,20 +42,40 @@ class PrintSink(Sink[Any]):
         parts = [self.identifier] if self.identifier else []
         if context.parallelism > 1:
             parts.append(str(context.subtask + 1))
-        return PrintWriter(sys.stdout, ":".join(parts) + "> " if parts else "")
+        return PrintWriter(sys.stdout, ":".join(parts) + "> " if parts else "", context.reject)
 
 
 class PrintWriter(SinkWriter[Any]):
     """Writes a batch at once, so that the lines of several writers do not run into each other."""
 
-    def __init__(self, file: TextIO, prefix: str) -> None:
+    def __init__(self, file: TextIO, prefix: str, reject: Callable[[object, Exception], None]) -> None:
         self._file = file
         self._prefix = prefix
+        self._reject = reject
 
     def write(self, values: Sequence[Any], timestamps: Sequence[int] | None) -> None:
-        prefix = self._prefix
-        self._file.write("".join([f"{prefix}{value!s}\n" for value in values]))
+        try:
+            lines = self._lines(values)
+        except Exception:  # noqa: BLE001 - some record has no text: which, is found by trying each
+            lines = self._lines([value for value in values if self._has_text(value)])
+        self._file.write(lines)
         self._file.flush()
+
+    def _lines(self, values: Sequence[Any]) -> str:
+        prefix = self._prefix
+        lines = "".join([f"{prefix}{value!s}\n" for value in values])
+        if not lines.isascii():
+            # What the output's encoding lacks is the record's fault, unlike an output that is closed or full.
+            lines.encode(self._file.encoding or "utf-8", self._file.errors or "strict")
+        return lines
+
+    def _has_text(self, value: object) -> bool:
+        try:
+            self._lines([value])
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the record's fault: nothing was printed yet
+            self._reject(value, error)
+            return False
+        return True
 
     def flush(self) -> None:
         self._file.flush()

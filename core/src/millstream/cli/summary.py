@@ -26,7 +26,10 @@ CANNOT_BE_RESTORED: Final = (DamagedCheckpoint, UnknownCheckpointFormat, Restore
 def summary(job: LocalJob) -> list[str]:
     """The lines, for the observer's `ended`."""
     if job.job_manager is None:
-        return [f"Job {job.job_name!r}: its run {job.ended_run} had come to its end before; only its cleaning up was left, and is done now."]
+        return [
+            f"Job {job.job_name!r}: its run {job.ended_run} had come to its end before; only its cleaning up was left, and is done now.",
+            "Nothing was processed. The same command once more begins a new run.",
+        ]
     result, figures = job.result(), Figures.of(job)
     seconds = max(result.duration_s, 1e-3)
     rate_in, rate_out = rate_text(figures.records_in / seconds), rate_text(figures.records_out / seconds)

@@ -507,15 +507,19 @@ class JobManager:
 def clean_up_run(completed: CompletedCheckpoints, record: RunRecord, *, keep: bool) -> None:
     """Removes what a run that has ended left behind, and notes that this is done.
 
-    A storage that fails here does not make the run a failed one: it would be run again from its beginning. The next run tries again.
+    A storage that fails here does not make the run a failed one: it would be run again from its beginning. The note comes all the same,
+    as the run is about to be reported as finished: the next start has to be a fresh one, whose checkpoints take the place of these.
     """
     try:
         finished = completed.subsumed() if keep else completed.store.published()
         for checkpoint_id in [*finished, *completed.store.unpublished()]:
             completed.store.delete(checkpoint_id)
-        completed.record_run(RunRecord(record.run_id, "finished", record.attempt))
     except OSError as error:
         log.warning("what run %s left behind could not be removed: %s", record.run_id, error)
+    try:
+        completed.record_run(RunRecord(record.run_id, "finished", record.attempt))
+    except OSError as error:
+        log.warning("that run %s is finished could not be noted: %s", record.run_id, error)
 
 
 def _likeness(error: BaseException) -> str:

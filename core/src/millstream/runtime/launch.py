@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 from dataclasses import dataclass
 from threading import Event
 from typing import TYPE_CHECKING, cast
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from millstream.contracts.state_backend import StateBackend
     from millstream.graph.job_graph import JobGraph
     from millstream.plugins import PluginManager
+
+log = logging.getLogger(__name__)
 
 
 def system_ports(seed: int | None) -> Ports:
@@ -153,6 +156,7 @@ class Launcher:
             start = resumption.decide()
         if isinstance(start, AlreadyEnded):
             local.ended_run = start.run_id
+            log.info("run %s of job %s had ended before; it is cleaned up, and the next start begins a new run", start.run_id, job.job_name)
             return local
         local.reporting = Reporting(registry, [self._plugins.find("metrics_reporter", name).load()() for name in self._settings.metrics.reporters])
         local.report_every_s = self._settings.metrics.report_interval.total_seconds()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AlreadyEnded:
-    """The run to be resumed had come to its end; only its cleaning up was cut short, and is done now."""
+    """The last run had come to its end and died before it could say so: its cleaning up is done now. The next start is a fresh one."""
 
     run_id: str
 
@@ -76,7 +76,8 @@ class Resumption:
         self.check()  # once more: what was there may have changed before we were the leader
         wish = self._config.resume
         run = self._last_run()
-        if wish == "auto" and run is not None and run.status == "ended":
+        if wish in ("ask", "auto") and run is not None and run.status == "ended":
+            # All its output is there, but whoever started it was not told: to run it again would write everything twice.
             self._completed.record_run(run)  # once more: who noted it may have died before the note was durable
             clean_up_run(self._completed, run, keep=self._keep_on_finish)
             return AlreadyEnded(run.run_id)

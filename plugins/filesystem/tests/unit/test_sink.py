@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from millstream import StreamExecutionEnvironment
 from millstream.contracts.guarantee import Guarantee
 from millstream.contracts.two_phase_commit import Committed
-from millstream.errors import Fenced, InvalidArgument, LostEpoch, PathUnusable
+from millstream.errors import Fenced, InvalidArgument, JobFailedError, LostEpoch, PathUnusable, RecordRefused
 from millstream.formats import CsvFormat
 from millstream.ports import arm, crash_point
 from millstream.ports.crash import on_occurrence
@@ -79,6 +80,38 @@ def test_a_batch_with_a_record_that_cannot_be_written_writes_none_of_it(kit: Any
     writer.write(["a"], None)
     writer.commit(0, 1, writer.prepare(1))
     assert kit.Folder(tmp_path).visible() == ["a"]
+
+
+@pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
+@pytest.mark.parametrize(
+    ("format_", "good", "bad", "error"),
+    [
+        ("json", {"n": 1}, object(), "TypeError"),
+        ("csv", (1, "a"), (1, "a\nb"), "ValueError"),
+        ("text", "a", 5, "TypeError"),
+        ("text", "a", "\ud800", "UnicodeEncodeError"),
+    ],
+)
+def test_a_record_that_the_format_refuses_ends_the_job_at_once_and_is_named(
+    tmp_path: Path, delivery: Any, format_: str, good: Any, bad: Any, error: str
+) -> None:
+    """Its encoder's error was taken for one of the target, and tried again three times."""
+    env = StreamExecutionEnvironment().configure("checkpoint.storage", str(tmp_path / "checkpoints")).configure("checkpoint.interval", "1s")
+    env.from_collection([good, bad], uid="in").sink_to(FileSink(tmp_path / "out", format_, delivery=delivery), uid="out", name="Files")
+    message = (
+        rf"(?s)^{error}: .*sink 'Files' \(uid 'out'\), subtask 0 of job 'refused', cannot write record .*with a map in front of it, or give sink_to"
+    )
+    with pytest.raises(JobFailedError, match=message) as raised:
+        env.execute("refused")
+    assert isinstance(raised.value.__cause__, RecordRefused)
+    assert raised.value.__cause__.record == repr(bad)
+    assert raised.value.restarts == 0
+    assert seen_files(tmp_path / "out") == []
+
+
+def seen_files(folder: Path) -> list[str]:
+    """What a reader sees."""
+    return [path.name for path in folder.iterdir() if not path.name.startswith(".")]
 
 
 @pytest.mark.parametrize("taken_away", [False, True])
