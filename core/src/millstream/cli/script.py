@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import runpy
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,6 +56,16 @@ def run_script(script: str, arguments: Sequence[str]) -> dict[str, Any]:
     """
     with _as_program(script, arguments):
         return runpy.run_path(script, run_name="__main__")
+
+
+@contextmanager
+def output_to_stderr(*, when: bool) -> Iterator[None]:
+    """Keeps what a script prints out of an answer on stdout that another program reads."""
+    if not when:
+        yield
+        return
+    with redirect_stdout(sys.stderr):
+        yield
 
 
 @contextmanager
