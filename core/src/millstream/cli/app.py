@@ -22,7 +22,7 @@ COMMANDS: Final = {
     "check": ("millstream.cli.check:check", "Compute what a job guarantees, and refuse what it cannot keep."),
     "plugins": ("millstream.cli.plugins:plugins", "List what is installed: sources, sinks, backends, storages, formats."),
     "config": ("millstream.cli.config:config", "Show every setting, its value and where that is from."),
-    "checkpoints": ("millstream.cli.checkpoints:checkpoints", "List, inspect and verify checkpoints."),
+    "checkpoints": ("millstream.cli.checkpoints:checkpoints", "List, inspect, verify and compare checkpoints."),
 }
 """Commands of core: where each is, and what `--help` says of it."""
 

@@ -18,6 +18,8 @@ from millstream.cli.checkpoint_contents import (
     state_rows,
     verify,
 )
+from millstream.cli.checkpoint_diff import compare
+from millstream.cli.checkpoint_diff_text import print_diff
 from millstream.cli.checkpoint_paths import StoredCheckpoint, find_checkpoints
 from millstream.cli.tables import print_table
 from millstream.cli.texts import counted, duration_text, size_text, time_text
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 _path = click.argument("path", metavar="PATH")
 
 
-@click.group(short_help="List, inspect and verify checkpoints.")
+@click.group(short_help="List, inspect, verify and compare checkpoints.")
 def checkpoints() -> None:
     """Looks at checkpoints that jobs left, without changing anything.
 
@@ -92,6 +94,33 @@ def verify_checkpoints(path: str) -> None:
         fix = "Restore another one with --resume PATH, or bring files back from a copy."
         click.echo(f"{counted(damaged, 'checkpoint')} cannot be restored. {fix}", err=True)
         raise click.exceptions.Exit(1)
+
+
+@checkpoints.command(short_help="What changed from one checkpoint to another.")
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@click.option("--json", "as_json", is_flag=True, help="The differences as JSON, for other programs.")
+def diff(first: str, second: str, as_json: bool) -> None:
+    """Shows what changed from checkpoint A to checkpoint B; of a job's folder, and of a root with one job, the newest one is taken.
+
+    Operators and states that were added, removed or are written in another way; entries and bytes of each state; watermarks; the positions
+    of sources; and what sinks had sealed and not yet committed. What is the same in both is left out.
+
+    Exit codes: 0 shown, whether or not anything changed; 1 one of them is damaged or not there; 2 a path with checkpoints of several jobs.
+    """
+    differences = compare(_newest(first), _newest(second))
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(differences)))
+    else:
+        print_diff(differences)
+
+
+def _newest(path: str) -> StoredCheckpoint:
+    jobs = find_checkpoints(path)
+    if len(jobs) > 1:
+        locations = "\n".join(f"  {job[-1].location}" for job in jobs)
+        raise click.UsageError(f"{path} has checkpoints of {counted(len(jobs), 'job')}. Give one of them:\n{locations}")
+    return jobs[0][-1]
 
 
 def _list_row(one: StoredCheckpoint) -> list[str]:

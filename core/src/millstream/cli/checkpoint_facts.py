@@ -1,0 +1,179 @@
+"""What a checkpoint holds, over all subtasks: operators, states, positions of sources, and what sinks have yet to commit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from millstream.checkpoint.commit import PendingEpoch
+from millstream.checkpoint.manifest import blob
+from millstream.checkpoint.write_ahead import LaneLog
+from millstream.cli.checkpoint_files import read_state_file
+from millstream.contracts.source import Split
+from millstream.records import MIN_TIMESTAMP
+from millstream.runtime.operators.sink import TwoPhaseCommitOperator, WriteAheadOperator
+from millstream.runtime.operators.source import SPLITS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from millstream.checkpoint.manifest import BlobRef, Manifest, OperatorState
+    from millstream.cli.checkpoint_paths import StoredCheckpoint
+    from millstream.contracts.serializer import SerializerDescription
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class OperatorFacts:
+    """An operator.
+
+    Attributes:
+        watermark_ms: its event time: the lowest of its subtasks, None while one of them has none.
+    """
+
+    name: str
+    parallelism: int
+    max_parallelism: int
+    watermark_ms: int | None = None
+
+
+@dataclass(frozen=True)
+class StateFacts:
+    """A state of an operator.
+
+    Attributes:
+        kind: as the engine names it; `list by split` and `list by lane` for operator list state.
+        keys: how keys were written; None where there are none.
+        values: how values were written; None where that is the engine's own affair.
+        entries: number of entries or items.
+        size_bytes: of the entries, encoded.
+    """
+
+    kind: str
+    keys: SerializerDescription | None = None
+    values: SerializerDescription | None = None
+    entries: int = 0
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class PendingFacts:
+    """What a sink has sealed and not committed as far as the checkpoint knows.
+
+    Attributes:
+        contract: `two-phase-commit` or `write-ahead`.
+        checkpoints: ids of the checkpoints whose barriers sealed it, ascending.
+        size_bytes: of the committables, or of the records in the log.
+    """
+
+    contract: str
+    checkpoints: list[int] = field(default_factory=list)
+    size_bytes: int = 0
+
+
+StateKey = tuple[str, str]
+"""Uid of the operator, and name of the state or id of the split."""
+
+
+def operators_in(manifest: Manifest) -> dict[str, OperatorFacts]:
+    """Every operator that has a place in the checkpoint, by uid, in the order of the program."""
+    watermarks: dict[str, list[int | None]] = {}
+    for state in _states(manifest):
+        watermarks.setdefault(state.uid, []).append(state.watermark)
+    return {
+        info.uid: OperatorFacts(info.name, info.parallelism, info.max_parallelism, _lowest(watermarks.get(info.uid, [])))
+        for info in manifest.operators
+    }
+
+
+def states_in(manifest: Manifest) -> dict[StateKey, StateFacts]:
+    """Every state, in the order of the operators and of their names."""
+    found: dict[StateKey, StateFacts] = {}
+    for state in _states(manifest):
+        for name, description in state.tables.items():
+            known = found.get((state.uid, name), StateFacts(description.kind))
+            found[state.uid, name] = replace(known, keys=description.keys, values=description.values)
+        for chunk in state.chunks:
+            _add(found, (state.uid, chunk.table), chunk.entries, chunk.blob.length)
+        for name, items in state.lists.items():
+            found.setdefault((state.uid, name), StateFacts(f"list by {items.mode}", values=items.description))
+            _add(found, (state.uid, name), len(items.items), sum(ref.length for ref in items.items))
+    order = {info.uid: number for number, info in enumerate(manifest.operators)}
+    return dict(sorted(found.items(), key=lambda item: (order.get(item[0][0], len(order)), item[0][1])))
+
+
+def positions_in(checkpoint: StoredCheckpoint, manifest: Manifest) -> dict[StateKey, dict[str, Any]]:
+    """Where each split stands that a source reader had.
+
+    Raises:
+        DamagedCheckpoint: a state file is missing or does not verify.
+    """
+    splits = ((uid, _decoded(data, Split)) for uid, data in _items(checkpoint, manifest, SPLITS))
+    return {(uid, split.split_id): split.data for uid, split in splits if split is not None}
+
+
+def pending_in(checkpoint: StoredCheckpoint, manifest: Manifest) -> dict[str, PendingFacts]:
+    """What sinks have yet to commit, by uid; sinks without any are left out.
+
+    Raises:
+        DamagedCheckpoint: a state file is missing or does not verify.
+    """
+    sealed: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    for uid, data in _items(checkpoint, manifest, TwoPhaseCommitOperator.LANES):
+        epoch = _decoded(data, PendingEpoch)
+        if epoch is not None:
+            sealed.setdefault((uid, TwoPhaseCommitOperator.LANES), []).append((epoch.checkpoint_id, len(epoch.committable)))
+    for uid, data in _items(checkpoint, manifest, WriteAheadOperator.LANES):
+        log = _decoded(data, LaneLog)
+        for logged in log.epochs if log is not None else ():
+            size = sum(map(len, logged.batches))
+            sealed.setdefault((uid, WriteAheadOperator.LANES), []).append((logged.checkpoint_id, size))
+    return {
+        uid: PendingFacts(contract, sorted({number for number, _ in epochs}), sum(size for _, size in epochs))
+        for (uid, contract), epochs in sealed.items()
+    }
+
+
+def _items(checkpoint: StoredCheckpoint, manifest: Manifest, name: str) -> Iterator[tuple[str, bytes]]:
+    """Uid and bytes of each item of the operator lists of that name."""
+    for task in manifest.tasks:
+        holders = [state for state in task.operators if name in state.lists]
+        if not holders or task.file is None:
+            continue
+        data = read_state_file(checkpoint, task)
+        for state in holders:
+            for ref in state.lists[name].items:
+                yield state.uid, blob(data, ref, checkpoint.location)
+
+
+def blobs_of(state: OperatorState) -> Iterator[BlobRef]:
+    """Every reference of an operator's state into the state file."""
+    for chunk in state.chunks:
+        yield chunk.blob
+    for items in state.lists.values():
+        yield from items.items
+
+
+def _states(manifest: Manifest) -> Iterator[OperatorState]:
+    for task in manifest.tasks:
+        yield from task.operators
+
+
+def _lowest(watermarks: list[int | None]) -> int | None:
+    known = [watermark for watermark in watermarks if watermark is not None and watermark > MIN_TIMESTAMP]
+    return min(known) if known and len(known) == len(watermarks) else None
+
+
+def _add(found: dict[StateKey, StateFacts], key: StateKey, entries: int, size_bytes: int) -> None:
+    known = found.get(key, StateFacts(""))
+    found[key] = replace(known, entries=known.entries + entries, size_bytes=known.size_bytes + size_bytes)
+
+
+def _decoded(data: bytes, kind: type[S]) -> S | None:
+    try:
+        return msgspec.msgpack.decode(data, type=kind)
+    except msgspec.MsgspecError:
+        return None  # a user's operator may have a list of that name
