@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from millstream.__about__ import __version__
 from millstream.cli.report import report
@@ -23,6 +24,8 @@ COMMANDS: Final = {
     "plugins": ("millstream.cli.plugins:plugins", "List what is installed: sources, sinks, backends, storages, formats."),
     "config": ("millstream.cli.config:config", "Show every setting, its value and where that is from."),
     "checkpoints": ("millstream.cli.checkpoints:checkpoints", "List, inspect, verify and compare checkpoints."),
+    "doctor": ("millstream.cli.doctor.command:doctor", "Find what is wrong with this installation, its settings and storage, and a job."),
+    "completion": ("millstream.cli.completion:completion", "Print the script that completes commands in bash, zsh or fish."),
 }
 """Commands of core: where each is, and what `--help` says of it."""
 
@@ -31,7 +34,7 @@ class Millstream(click.Group):
     """Finds commands here and among plugins, and imports only the one that is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*COMMANDS, *(name for name in _offered(_plugins()) if name not in COMMANDS)]
+        return [name for name, _ in self._abouts()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in COMMANDS:
@@ -43,19 +46,35 @@ class Millstream(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
+        if ctx.resilient_parsing:  # a shell that completes: whatever is wrong with the command, this is not the time to say so
+            return name, self._quietly(ctx, name), args[1:]
         if not name.startswith("-") and self.get_command(ctx, name) is None:
             near = get_close_matches(name, self.list_commands(ctx), n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise click.UsageError(f"There is no command {name!r}.{hint}", ctx)
         return super().resolve_command(ctx, args)
 
+    def _quietly(self, ctx: click.Context, name: str) -> click.Command | None:
+        try:
+            return self.get_command(ctx, name)
+        except MillstreamError:
+            return None
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Without importing the commands."""
+        commands = [CompletionItem(name, help=about) for name, about in self._abouts() if name.startswith(incomplete)]
+        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Without importing the commands."""
-        offered = _offered(_plugins())
-        rows = [(name, about) for name, (_, about) in COMMANDS.items()]
-        rows += [(name, about) for name, about in offered.items() if name not in COMMANDS]
         with formatter.section("Commands"):
-            formatter.write_dl(rows)
+            formatter.write_dl(self._abouts())
+
+    def _abouts(self) -> list[tuple[str, str]]:
+        """Name of each command, and what it does."""
+        offered = _offered(_plugins())
+        own = [(name, about) for name, (_, about) in COMMANDS.items()]
+        return own + [(name, about) for name, about in offered.items() if name not in COMMANDS]
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from millstream.cli import completed
 from millstream.cli.job_options import command_line_settings, script_arguments, setting_options, settings_given
 from millstream.cli.program import look_at_program
 from millstream.cli.tables import print_table
@@ -25,7 +26,12 @@ if TYPE_CHECKING:
 @click.command(short_help="Compute what a job guarantees, and refuse what it cannot keep.")
 @script_arguments
 @setting_options
-@click.option("--guarantee", metavar="NAME", help="Ask for exactly_once, at_least_once or at_most_once (setting job.guarantee).")
+@click.option(
+    "--guarantee",
+    metavar="NAME",
+    help="Ask for exactly_once, at_least_once or at_most_once (setting job.guarantee).",
+    shell_complete=completed.choices(*(guarantee.label for guarantee in Guarantee)),
+)
 def check(script: str, script_args: tuple[str, ...], pairs: tuple[str, ...], guarantee: str | None, **named: Any) -> None:
     """Runs SCRIPT up to its first job and computes what that job guarantees: for every way from a source to a sink how often the effect of
     a record shows whatever fails, what keeps it from being more, and what to do about it.
@@ -45,20 +51,32 @@ def check(script: str, script_args: tuple[str, ...], pairs: tuple[str, ...], gua
 
 
 @dataclass(frozen=True)
-class _Findings:
+class Findings:
+    """What a job guarantees, and why it is refused.
+
+    Attributes:
+        legs: every way from a source to a sink.
+        refusals: sentences with the fix; empty when the job keeps what it is asked for.
+    """
+
     legs: list[Leg]
     refusals: list[str]
 
 
-def _findings(program: Program) -> _Findings:
+def findings_of(program: Program) -> Findings:
+    """The guarantee of a program, whether or not it can run as it is."""
     environment = program.environment
     wanted = environment.settings(program.job_name).job.guarantee
     asking = {node.label for node in environment.graph.nodes if _asks_for_exactly_once(node)}
     legs = environment.guarantee_legs()
     refusals = [refusal for leg in legs if (refusal := _refusal(leg, Guarantee[wanted.upper()] if wanted else None, asking))]
+    return Findings(legs, refusals)
+
+
+def _findings(program: Program) -> Findings:
     with suppress(GuaranteeNotMet):  # one of the refusals
-        environment.job_graph(program.job_name)
-    return _Findings(legs, refusals)
+        program.environment.job_graph(program.job_name)
+    return findings_of(program)
 
 
 def _refusal(leg: Leg, job_wants: Guarantee | None, asking: set[str]) -> str:
@@ -73,7 +91,7 @@ def _refusal(leg: Leg, job_wants: Guarantee | None, asking: set[str]) -> str:
     return f"Refused: {who} asks for {wanted.label}, but {way}. {leg.reason} {leg.fix}"
 
 
-def _print(findings: _Findings) -> None:
+def _print(findings: Findings) -> None:
     legs = findings.legs
     print_table(
         ["source", "sink", "guarantee", "why not more", "what to do"],

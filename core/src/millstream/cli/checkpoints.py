@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from millstream.checkpoint.manifest import plain
+from millstream.cli import completed
 from millstream.cli.checkpoint_contents import (
     NUMBERS,
     OPERATOR_COLUMNS,
@@ -28,7 +29,7 @@ from millstream.errors import DamagedCheckpoint, MillstreamError, UnknownCheckpo
 if TYPE_CHECKING:
     from millstream.checkpoint.manifest import Manifest
 
-_path = click.argument("path", metavar="PATH")
+_path = click.argument("path", metavar="PATH", shell_complete=completed.folders)
 
 
 @click.group(short_help="List, inspect, verify and compare checkpoints.")
@@ -97,8 +98,8 @@ def verify_checkpoints(path: str) -> None:
 
 
 @checkpoints.command(short_help="What changed from one checkpoint to another.")
-@click.argument("first", metavar="A")
-@click.argument("second", metavar="B")
+@click.argument("first", metavar="A", shell_complete=completed.folders)
+@click.argument("second", metavar="B", shell_complete=completed.folders)
 @click.option("--json", "as_json", is_flag=True, help="The differences as JSON, for other programs.")
 def diff(first: str, second: str, as_json: bool) -> None:
     """Shows what changed from checkpoint A to checkpoint B; of a job's folder, and of a root with one job, the newest one is taken.

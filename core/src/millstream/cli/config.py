@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from millstream.cli import completed
 from millstream.cli.job_options import resolve, settings_given
 from millstream.cli.tables import print_table
 from millstream.config import FILE_NAME, find_settings_file, variable_of
@@ -13,7 +14,15 @@ from millstream.config import FILE_NAME, find_settings_file, variable_of
 
 @click.command(short_help="Show every setting, its value and where that is from.")
 @click.option("--all", "everything", is_flag=True, help="Also what each setting is, which values it may have, and its environment variable.")
-@click.option("-s", "--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Show what this would come to. Repeatable.")
+@click.option(
+    "-s",
+    "--set",
+    "pairs",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Show what this would come to. Repeatable.",
+    shell_complete=completed.settings,
+)
 def config(everything: bool, pairs: tuple[str, ...]) -> None:
     """Shows every setting with its value and where that is from, for a job that is started in this folder.
 

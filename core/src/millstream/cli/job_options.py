@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from millstream.api.environment import CommandLine
+from millstream.cli import completed
 from millstream.cli.script import script_path
 from millstream.config import SPECS, Settings, find_settings_file
 from millstream.errors import MillstreamError
@@ -36,7 +37,7 @@ _NAMED = {
 def script_arguments(command: C) -> C:
     """SCRIPT and what it is given itself."""
     rest = click.argument("script_args", nargs=-1, type=click.UNPROCESSED, metavar="[-- SCRIPT ARGUMENTS...]")
-    return click.argument("script", callback=script_path, metavar="SCRIPT")(rest(command))
+    return click.argument("script", callback=script_path, metavar="SCRIPT", shell_complete=completed.files)(rest(command))
 
 
 def setting_options(command: C) -> C:
@@ -44,9 +45,24 @@ def setting_options(command: C) -> C:
     options = [
         click.option("-p", "--parallelism", metavar="N", help="Subtasks of each operator that does not say otherwise."),
         click.option("--name", metavar="NAME", help="Name of the job, where the program gives none."),
-        click.option("--checkpoint-dir", metavar="DIR", help="Where checkpoints are kept (setting checkpoint.storage)."),
-        click.option("-s", "--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Any setting; `millstream config` lists them. Repeatable."),
-        click.option("--log-level", metavar="LEVEL", help="debug, info, warning, error or critical. debug also shows tracebacks of the engine."),
+        click.option(
+            "--checkpoint-dir", metavar="DIR", help="Where checkpoints are kept (setting checkpoint.storage).", shell_complete=completed.folders
+        ),
+        click.option(
+            "-s",
+            "--set",
+            "pairs",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Any setting; `millstream config` lists them. Repeatable.",
+            shell_complete=completed.settings,
+        ),
+        click.option(
+            "--log-level",
+            metavar="LEVEL",
+            help="debug, info, warning, error or critical. debug also shows tracebacks of the engine.",
+            shell_complete=completed.choices("debug", "info", "warning", "error", "critical"),
+        ),
     ]
     for option in reversed(options):
         command = option(command)
@@ -87,11 +103,20 @@ def command_line_settings(given: Mapping[str, str]) -> Iterator[Resolved]:
 
 def resolve(given: Mapping[str, str]) -> Resolved:
     """All settings, as far as no program says otherwise. Raises as `command_line_settings`."""
+    check_settings(given)
+    return Settings.resolve(cli=given, environ=os.environ, toml_path=find_settings_file(Path.cwd()))
+
+
+def check_settings(given: Mapping[str, str]) -> None:
+    """Refuses settings of the command line that make no sense by themselves.
+
+    Raises:
+        click.UsageError: with the reason.
+    """
     try:
         Settings.resolve(cli=given)
     except MillstreamError as error:
         raise click.UsageError(str(error)) from None
-    return Settings.resolve(cli=given, environ=os.environ, toml_path=find_settings_file(Path.cwd()))
 
 
 def overruled(given: Mapping[str, str], settings: Settings) -> list[str]:

@@ -99,6 +99,11 @@ class JobPlan:
     vertices: list[PlannedVertex]
     edges: list[PlannedEdge]
 
+    @property
+    def operators(self) -> list[PlannedOperator]:
+        """Those of all vertices."""
+        return [operator for vertex in self.vertices for operator in vertex.operators]
+
 
 def plan_of(program: Program) -> JobPlan:
     """The plan of a program.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from millstream.api.execution import Execution
+from millstream.cli import completed
 from millstream.cli.job_options import command_line_settings, overruled, script_arguments, setting_options, settings_given
 from millstream.cli.plain_progress import PlainProgress
 from millstream.cli.program import forgotten
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
 @script_arguments
 @setting_options
 @click.option(
-    "--resume", metavar="auto|never|PATH", help="What to do with checkpoints of an unfinished run: go on, start afresh, or take this checkpoint."
+    "--resume",
+    metavar="auto|never|PATH",
+    help="What to do with checkpoints of an unfinished run: go on, start afresh, or take this checkpoint.",
+    shell_complete=completed.words_or_folders("auto", "never"),
 )
 @click.option("--rewind", is_flag=True, help="Allow a checkpoint older than what the sinks have committed; the job then makes a new run.")
 def run(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from millstream.config.durations import format_duration, milliseconds, parse_duration
 from millstream.config.layers import SPECS, Layer, Origin, variable_of
+from millstream.config.mistakes import mistakes
 from millstream.config.secrets import Secret, redact_url
 from millstream.config.section import SettingSpec
 from millstream.config.sections import (
@@ -54,6 +55,7 @@ __all__ = [
     "find_settings_file",
     "format_duration",
     "milliseconds",
+    "mistakes",
     "parse_duration",
     "redact_url",
     "variable_of",

@@ -96,7 +96,12 @@ def from_file(path: Path) -> Iterator[Given]:
         UnknownSetting, SettingInvalid: as `from_mapping`.
     """
     file = TomlFile(path)
-    for key, value in file.tables.items():
+    yield from from_tables(file, file.tables)
+
+
+def from_tables(file: TomlFile, tables: Mapping[str, object]) -> Iterator[Given]:
+    """Settings of some tables of a file. Raises as `from_mapping`."""
+    for key, value in tables.items():
         yield from _given(Layer.FILE, key, value, file)
 
 

@@ -1,0 +1,1 @@
+"""`millstream doctor`: one file for each thing that is looked at."""
