@@ -106,13 +106,14 @@ def faults(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, formatting, which way imports point, and that every changed distribution has a changelog fragment."""
+    """Check style, formatting, which way imports point, changelog fragments, and the ranges of sibling distributions."""
     session.install(*nox.project.dependency_groups(GROUPS, "lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     sources = os.pathsep.join(str(ROOT / dist / "src") for dist in DISTS)
     session.run("lint-imports", "--no-logo", "--no-cache", env={"PYTHONPATH": sources})
     session.run("python", "tools/check_changes.py")
+    session.run("python", "tools/siblings.py")
 
 
 @nox.session
@@ -141,6 +142,13 @@ def wheels(session: nox.Session) -> None:
     for dist in (*DISTS, "packages/millstream"):
         session.run("python", "-m", "build", "--no-isolation", "--outdir", "dist", dist, silent=True)
     session.run("python", "tools/check_dists.py", "dist", session.create_tmp())
+
+
+@nox.session
+def release_dry_run(session: nox.Session) -> None:
+    """Do everything of a release but publish: versions, changelogs, two equal builds, metadata, an install in order (docs/releasing.md)."""
+    session.install(*nox.project.dependency_groups(GROUPS, "backend", "wheels", "release"))
+    session.run("python", "tools/release_dry_run.py", session.create_tmp())
 
 
 @nox.session(python=False)
