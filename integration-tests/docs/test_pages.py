@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import runpy
+import subprocess
+import sys
 import tomllib
 from itertools import product
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 
 from millstream import DiscardingSink, StreamExecutionEnvironment
+from millstream.cli.app import COMMANDS
 from millstream.contracts.guarantee import SinkCapabilities, SourceCapabilities
 from millstream.graph.guarantee import legs
 from millstream.ports import CRASH_POINTS
@@ -111,3 +114,21 @@ def leads_somewhere(page: Path, target: str) -> bool:
         return False
     headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE) if anchor else []
     return not anchor or anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_flowchart_of_the_main_job_is_what_plan_prints_and_mermaid_reads() -> None:
+    command = [sys.executable, "-m", "millstream.cli.entry", "plan", "examples/demo/job.py", "-p", "2", "--format", "mermaid"]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=50).stdout
+    shown = re.search(r"^```mermaid\n(.*?)^```$", (ROOT / "docs/tools.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert shown is not None
+    assert shown[1] == printed
+    chart = runpy.run_path(str(ROOT / "core/tests/cli/test_plan_formats.py"))["parse"](printed)
+    assert [text for _, text in chart.nodes.values()] == [
+        "source files(readings)\nuid readings",
+        "operator window reduce\nuid lowest",
+        "sink sink(FileSink)\nuid windows",
+    ]
+
+
+def test_the_page_of_tools_lists_every_command() -> None:
+    assert [row[0].strip("`") for row in table("docs/tools.md", "command")] == list(COMMANDS)

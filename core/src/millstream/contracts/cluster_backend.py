@@ -30,7 +30,7 @@ class ClusterBackend(ABC):
 
     @abstractmethod
     def acquire(self, count: int) -> Sequence[Slot]:
-        """`count` slots, all or none (NotEnoughSlots)."""
+        """`count` slots, all or none: raises when there are fewer."""
 
     @abstractmethod
     def deploy(self, slot: Slot, deployment: Any) -> None:
