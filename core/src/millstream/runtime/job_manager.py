@@ -191,10 +191,6 @@ class JobManager:
 
     def start(self) -> None:
         """Begins the job."""
-        with self._completed.storage_errors():
-            for leftover in self._completed.store.unpublished():
-                # What a dead process of this job had begun; only the leader gets here.
-                self._completed.store.delete(leftover)
         self._deploy(self._start.restored, self._start.restored_from)
 
     def cancel(self) -> None:
@@ -483,10 +479,8 @@ class JobManager:
 
     def _clean_up(self) -> None:
         """The run is over for good: its checkpoints go, unless they are to be kept."""
-        number = self._next_attempt - 1
-        self._completed.record_run(RunRecord(self.run_id, "ended", number))
-        crash_point("job.cleanup")
-        clean_up_run(self._completed, RunRecord(self.run_id, "ended", number), keep=self._settings.checkpoint.keep_on_finish)
+        record = RunRecord(self.run_id, "ended", self._next_attempt - 1)
+        clean_up_run(self._completed, record, keep=self._settings.checkpoint.keep_on_finish)
 
     def _end(self, status: JobStatus) -> None:
         self.status = status
@@ -505,14 +499,17 @@ class JobManager:
 
 
 def clean_up_run(completed: CompletedCheckpoints, record: RunRecord, *, keep: bool) -> None:
-    """Removes what a run that has ended left behind, and notes that this is done.
+    """Notes that a run has ended, removes what it left behind, and notes that this is done.
 
     A storage that fails here does not make the run a failed one: it would be run again from its beginning. The note comes all the same,
     as the run is about to be reported as finished: the next start has to be a fresh one, whose checkpoints take the place of these.
     """
+    # Listed before it is looked whether we still lead: what a later leader makes has higher ids, and is not for us to delete.
+    left = completed.left_by_run(keep=keep)
+    completed.record_run(record)
+    crash_point("job.cleanup")
     try:
-        finished = completed.subsumed() if keep else completed.store.published()
-        for checkpoint_id in [*finished, *completed.store.unpublished()]:
+        for checkpoint_id in left:
             completed.store.delete(checkpoint_id)
     except OSError as error:
         log.warning("what run %s left behind could not be removed: %s", record.run_id, error)

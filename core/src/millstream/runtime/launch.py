@@ -66,6 +66,7 @@ class LocalJob:
     registry: MetricRegistry
     wakeup: Event
     driver: InlineDriver
+    store: CheckpointStore
     task_manager: TaskManager | None = None
     job_manager: JobManager | None = None
     ended_run: str = ""
@@ -98,8 +99,16 @@ class LocalJob:
         if self.ended_s is None:
             self.ended_s = self.ports.clock.monotonic_s()
             self.ports.executor.close()
+            self._close_store()
             if self.reporting:
                 self.reporting.close()
+
+    def _close_store(self) -> None:
+        # Also for who was replaced by a newer leader and has not been told before: nobody else looks for what it began.
+        try:
+            self.store.close()
+        except OSError as error:
+            log.warning("what job %s had begun of a checkpoint could not be removed: %s", self.job_name, error)
 
     def result(self) -> JobExecutionResult:
         """What the job came to."""
@@ -145,10 +154,11 @@ class Launcher:
         ports, wakeup = self._ports, Event()
         registry = MetricRegistry(ports.clock)
         driver = InlineDriver(ports.clock, wakeup)
-        local = LocalJob(job.job_name, ports, registry, wakeup, driver)
         store = self._open_store(job.job_name)
+        local = LocalJob(job.job_name, ports, registry, wakeup, driver, store)
         self._restored_store = store
-        completed = CompletedCheckpoints(store, job.job_name, self._settings.checkpoint.retained)
+        token = ports.random.fork(f"leader at {ports.clock.now_ms()}, {ports.clock.monotonic_s()}").token()
+        completed = CompletedCheckpoints(store, job.job_name, self._settings.checkpoint.retained, token)
         with job_logging_scope(job.job_name), completed.storage_errors():
             resumption = self._resumption(job.job_name, completed)
             resumption.check()

@@ -78,7 +78,7 @@ class Resumption:
         run = self._last_run()
         if wish in ("ask", "auto") and run is not None and run.status == "ended":
             # All its output is there, but whoever started it was not told: to run it again would write everything twice.
-            self._completed.record_run(run)  # once more: who noted it may have died before the note was durable
+            # Notes the end once more: who noted it may have died before the note was durable.
             clean_up_run(self._completed, run, keep=self._keep_on_finish)
             return AlreadyEnded(run.run_id)
         if wish == "never":
