@@ -11,7 +11,7 @@ import pytest
 from millstream_testkit.job_folder import JobFolder
 from millstream_testkit.job_process import AttemptOptions, JobProcess
 from millstream_testkit.killed_job import ATTEMPT_TIMEOUT_S, KilledJob
-from millstream_testkit.sinks import FileSinkHarness
+from millstream_testkit.sinks import FileSinkHarness, PlainFileSinkHarness
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(150)]
 
@@ -23,6 +23,11 @@ def left(job: KilledJob) -> list[str]:
     """Paths below the job's folder of checkpoints, without their numbers."""
     (folder,) = job.folder.checkpoints.iterdir()
     return sorted(re.sub(r"\d+", "N", str(path.relative_to(folder))) for path in folder.rglob("*"))
+
+
+def hidden(job: KilledJob) -> list[str]:
+    """What readers of the target pass over."""
+    return sorted(path.name for path in Path(job.folder.target, ".millstream").rglob("*"))
 
 
 @pytest.mark.parametrize(
@@ -53,4 +58,15 @@ def test_however_often_a_job_is_killed_its_folder_does_not_grow(tmp_path: Path) 
     assert max(sizes) <= len(FINISHED), left(job)
     assert job.attempt(AttemptOptions()) == 0, job.folder.last_words()
     assert left(job) == FINISHED
+    assert hidden(job) == []
+    assert job.final_problems() == []
+
+
+@pytest.mark.parametrize("harness", [FileSinkHarness(), PlainFileSinkHarness()], ids=lambda harness: harness.name)
+def test_nothing_hidden_is_left_at_the_target_by_a_run_that_was_killed_while_it_cleaned_up(harness: FileSinkHarness, tmp_path: Path) -> None:
+    job = KilledJob(harness, JobFolder.make(harness, tmp_path))
+    assert job.attempt(AttemptOptions(crash="job.cleanup")) == -signal.SIGKILL, job.folder.last_words()
+    assert hidden(job) != []
+    assert job.attempt(AttemptOptions()) == 0, job.folder.last_words()
+    assert (left(job), hidden(job)) == (FINISHED, [])
     assert job.final_problems() == []

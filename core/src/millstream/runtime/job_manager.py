@@ -24,6 +24,7 @@ from millstream.graph.execution_graph import ExecutionGraph, ExecutionState, Sub
 from millstream.plugins.notices import CheckpointCompleted as CheckpointNotice
 from millstream.plugins.notices import JobFailed, JobStarted
 from millstream.ports import crash_point
+from millstream.runtime.clean_up import clean_up_run, forget_run
 from millstream.runtime.job_status import JobStatus
 from millstream.runtime.messages import JOB_MANAGER, FromReader, StartProcessing, TaskStateChanged
 from millstream.runtime.resource_manager import ResourceManager
@@ -480,7 +481,8 @@ class JobManager:
     def _clean_up(self) -> None:
         """The run is over for good: its checkpoints go, unless they are to be kept."""
         record = RunRecord(self.run_id, "ended", self._next_attempt - 1)
-        clean_up_run(self._completed, record, keep=self._settings.checkpoint.keep_on_finish)
+        keep, storage = self._settings.checkpoint.keep_on_finish, self._ports.storage
+        clean_up_run(self._completed, record, lambda: forget_run(self.job, record.run_id, storage), keep=keep)
 
     def _end(self, status: JobStatus) -> None:
         self.status = status
@@ -496,27 +498,6 @@ class JobManager:
             log.warning("the checkpoints of job %s cannot be listed: %s", self.job.job_name, error)
             published = [self.last_checkpoint_id] if self.last_checkpoint_id is not None else []
         return self._completed.store.location(published[-1]) if published else None
-
-
-def clean_up_run(completed: CompletedCheckpoints, record: RunRecord, *, keep: bool) -> None:
-    """Notes that a run has ended, removes what it left behind, and notes that this is done.
-
-    A storage that fails here does not make the run a failed one: it would be run again from its beginning. The note comes all the same,
-    as the run is about to be reported as finished: the next start has to be a fresh one, whose checkpoints take the place of these.
-    """
-    # Listed before it is looked whether we still lead: what a later leader makes has higher ids, and is not for us to delete.
-    left = completed.left_by_run(keep=keep)
-    completed.record_run(record)
-    crash_point("job.cleanup")
-    try:
-        for checkpoint_id in left:
-            completed.store.delete(checkpoint_id)
-    except OSError as error:
-        log.warning("what run %s left behind could not be removed: %s", record.run_id, error)
-    try:
-        completed.record_run(RunRecord(record.run_id, "finished", record.attempt))
-    except OSError as error:
-        log.warning("that run %s is finished could not be noted: %s", record.run_id, error)
 
 
 def _likeness(error: BaseException) -> str:

@@ -13,6 +13,7 @@ from millstream.checkpoint.store import CompletedCheckpoints
 from millstream.contracts.checkpoint_storage import CheckpointStorage, CheckpointStorageContext, CheckpointStore
 from millstream.errors import NoDurableStorage
 from millstream.ports import LocalStorage, LocalTransport, SeededRandom, SystemClock, ThreadExecutor
+from millstream.runtime.clean_up import forget_run
 from millstream.runtime.driver import InlineDriver
 from millstream.runtime.embedded import EmbeddedClusterBackend
 from millstream.runtime.job_manager import JobManager
@@ -160,7 +161,7 @@ class Launcher:
         token = ports.random.fork(f"leader at {ports.clock.now_ms()}, {ports.clock.monotonic_s()}").token()
         completed = CompletedCheckpoints(store, job.job_name, self._settings.checkpoint.retained, token)
         with job_logging_scope(job.job_name), completed.storage_errors():
-            resumption = self._resumption(job.job_name, completed)
+            resumption = self._resumption(job, completed)
             resumption.check()
             completed.acquire_leadership()
             start = resumption.decide()
@@ -198,14 +199,15 @@ class Launcher:
         backend: StateBackend = self._plugins.find("state_backend", self._settings.state.backend).load()()
         return backend
 
-    def _resumption(self, job_name: str, completed: CompletedCheckpoints) -> Resumption:
+    def _resumption(self, job: JobGraph, completed: CompletedCheckpoints) -> Resumption:
         return Resumption(
             self._settings.job,
-            job_name,
+            job.job_name,
             completed,
             self._open_path,
             # With a fixed seed too, no two runs may have one id: the markers of exactly-once sinks carry it.
             lambda before: self._ports.random.fork(f"run after {before}, {completed.store.highest_id()} at {self._ports.clock.now_ms()}").token(),
+            lambda run_id: forget_run(job, run_id, self._ports.storage),
             keep_on_finish=self._settings.checkpoint.keep_on_finish,
         )
 
