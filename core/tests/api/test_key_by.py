@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from enum import Enum
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -142,6 +143,17 @@ def test_a_key_selector_that_raises_shows_its_own_line(operation: str, paralleli
 def test_keys_that_compare_equal_are_one_key(parallelism: int) -> None:
     stream = keyed_stream([1, True, 1, 0, False], parallelism).fold(0, lambda count, _: count + 1)
     assert sorted(stream.execute_and_collect()) == [1, 1, 2, 2, 3]
+
+
+@pytest.mark.parametrize("keys", [[1, 1.0], [1, Decimal(1)], [("a", 1), ("a", 1.0)]], ids=repr)
+def test_a_key_of_a_refused_type_that_equals_one_seen_before_is_that_key_in_a_single_subtask_and_refused_by_more(keys: list[Any]) -> None:
+    """A limit, not a promise: a look at the type of each key would cost every record."""
+    one = keyed_stream(keys).process(Count()).execute_and_collect()
+    assert list(one) == [(keys[0], 0), (keys[0], 1)]
+    for refused, parallelism in ((keys, 2), (keys[::-1], 1), (keys[::-1], 2)):
+        with pytest.raises(JobFailedError) as raised:
+            list(keyed_stream(refused, parallelism).process(Count()).execute_and_collect())
+        assert isinstance(raised.value.__cause__, UnsupportedKey)
 
 
 def test_a_key_selector_object_gives_the_key() -> None:

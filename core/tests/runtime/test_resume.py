@@ -30,7 +30,7 @@ from millstream.errors import (
     StateIncompatible,
     UndeclaredState,
 )
-from millstream.ports import InlineExecutor, LocalStorage, LocalTransport, ManualClock, SeededRandom
+from millstream.ports import InlineExecutor, LocalStorage, LocalTransport, ManualClock, SeededRandom, arm, disarm
 from millstream.records import MAX_TIMESTAMP
 from millstream.runtime.task import Ports
 from millstream_filesystem import FilesystemCheckpointStorage
@@ -239,6 +239,26 @@ def test_a_finished_run_whose_checkpoints_could_not_be_removed_is_followed_by_a_
     assert not list(tmp_path.rglob("_metadata"))
 
 
+def test_a_process_that_stood_still_while_it_cleaned_up_deletes_nothing_of_the_run_that_came_after(tmp_path: Path) -> None:
+    where: list[str] = []
+
+    def others() -> None:
+        disarm("job.cleanup")
+        assert list(Job(tmp_path).rows()) == []  # does the cleaning up in its place
+        where.append(Job(tmp_path).crash(73))
+
+    arm("job.cleanup", others)
+    try:
+        with pytest.raises(JobFailedError, match="has been replaced by leader 3"):
+            list(Job(tmp_path).rows())
+    finally:
+        disarm("job.cleanup")
+    assert Path(where[0], "_metadata").exists()
+    results = list(Job(tmp_path, "auto").rows())
+    assert dict(results) == COMPLETE
+    assert len(results) < COUNT
+
+
 @pytest.mark.parametrize("retention", ["retain_on_cancellation", "delete_on_cancellation"])
 def test_a_cancelled_run_is_asked_about_only_if_its_checkpoints_were_retained(tmp_path: Path, retention: str) -> None:
     with Job(tmp_path, checkpoint__retention=retention).rows() as rows:
@@ -385,10 +405,10 @@ def test_a_damaged_note_of_the_run_does_not_stand_in_the_way_of_a_fresh_start(tm
     assert len(list(Job(tmp_path, "never").rows())) == COUNT
 
 
-@pytest.mark.parametrize("data", [b"", b"x", b"\xff", b"-1", b"1.5"])
-def test_a_damaged_leader_document_is_found_out_anew(tmp_path: Path, data: bytes) -> None:
+@pytest.mark.parametrize("data", [b"", b"x", b"\xff"])
+def test_a_damaged_leader_document_is_in_nobodys_way(tmp_path: Path, data: bytes) -> None:
     Job(tmp_path).crash(73)
-    document(tmp_path, "leader").write_bytes(data)
+    document(tmp_path, "leader-1").write_bytes(data)
     assert dict(Job(tmp_path, "auto").rows()) == COMPLETE
 
 

@@ -224,7 +224,9 @@ class DataStream(Generic[T]):
 
         Args:
             selector: gives the key of a record; pure. Keys are str, int, bytes, bool, date, datetime, UUID, Enum, or tuples, NamedTuples and
-                frozen dataclasses of those.
+                frozen dataclasses of those. Another key fails the job, with one exception: where records are not dealt out (a single
+                subtask), only new keys are looked at, so a float or Decimal that equals an int key seen before (1, then 1.0) counts as
+                that key.
             key_type: declared type of the keys; makes their stored form typed.
         """
         from millstream.api.keyed_stream import KeyedStream

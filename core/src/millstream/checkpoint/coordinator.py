@@ -292,13 +292,8 @@ class CheckpointCoordinator:
         self._failures_in_a_row += 1
         log.warning("checkpoint %d failed: %s", pending.checkpoint_id, reason)
         self.notify(CheckpointAborted(pending.checkpoint_id))
-        self._executor.submit(lambda: self._discard(pending.checkpoint_id), lambda _, error: None)
+        self._executor.submit(lambda: self._completed.store.withdraw(pending.checkpoint_id), lambda _, error: None)
         if self._failures_in_a_row > self._config.tolerable_failures:
             self._job.fail(CheckpointFailed(checkpoint_id=pending.checkpoint_id, reason=reason, tolerated=self._config.tolerable_failures))
         elif pending.purpose != "periodic":
             self._wanted = pending.purpose
-
-    def _discard(self, checkpoint_id: int) -> None:
-        # A publish that reported an error may have happened all the same; a published checkpoint is never thrown away here.
-        if checkpoint_id not in self._completed.store.published():
-            self._completed.store.delete(checkpoint_id)

@@ -61,5 +61,11 @@ class EphemeralStore(CheckpointStore):
     def read_document(self, name: str) -> bytes | None:
         return self._documents.get(name)
 
+    def delete_document(self, name: str) -> None:
+        self._documents.pop(name, None)
+
+    def documents(self) -> Sequence[str]:
+        return list(self._documents)
+
     def location(self, checkpoint_id: int | None = None) -> str:
         return "memory of this run"

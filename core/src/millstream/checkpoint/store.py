@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
@@ -14,6 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from millstream.contracts.checkpoint_storage import CheckpointStore
+
+log = logging.getLogger(__name__)
+
+
+_LEADER: Final = re.compile(r"leader-(\d{1,18})", re.ASCII)
 
 
 class RunRecord(msgspec.Struct, frozen=True):
@@ -40,12 +47,14 @@ class CompletedCheckpoints:
         store: where checkpoints are kept.
         job_name: for messages.
         retained: how many completed checkpoints to keep, >= 1.
+        token: what no other leader of the job has; only who never leads may leave it out.
     """
 
-    def __init__(self, store: CheckpointStore, job_name: str, retained: int) -> None:
+    def __init__(self, store: CheckpointStore, job_name: str, retained: int, token: str = "") -> None:
         self.store = store
         self._job_name = job_name
         self._retained = retained
+        self._token = token.encode()
         self._epoch = 0
 
     @contextmanager
@@ -58,31 +67,59 @@ class CompletedCheckpoints:
 
     def acquire_leadership(self) -> int:
         """Takes over the job's checkpoints. An earlier leader's `publish` fails from now on. The epoch, from 1."""
-        epoch = (self._newest_leader() or 0) + 1
-        while not self.store.create_document(f"leader-{epoch}", b""):
-            epoch += 1
-        self.store.write_document("leader", str(epoch).encode())
+        epoch = 0
+        while True:
+            epoch = max([epoch, *self._leaders()]) + 1
+            if self.store.create_document(f"leader-{epoch}", self._token) and max(self._leaders(), default=0) == epoch:
+                break
+            # Somebody was faster; or, while we stood still, so many that even the document of our number was gone again.
         self._epoch = epoch
         self.store.fence()
+        self._drop_older_leaders()
         return epoch
 
-    def _newest_leader(self) -> int | None:
-        known = self.store.read_document("leader")
-        return int(known) if known and known.isdigit() and len(known) < 20 else None  # damaged, it is found out by trying
+    def _leaders(self) -> list[int]:
+        """Epochs whose documents are there, ascending."""
+        return sorted(int(match[1]) for match in map(_LEADER.fullmatch, self.store.documents()) if match)
+
+    def _drop_older_leaders(self) -> None:
+        # In ascending order, and none is passed over: `_check_leadership` relies on it that whoever is replaced loses its own document
+        # before it loses sight of its successor's.
+        try:
+            for epoch in self._leaders():
+                if epoch < self._epoch:
+                    self.store.delete_document(f"leader-{epoch}")
+        except OSError as error:
+            log.warning("a leader's document of job %s could not be deleted; the next start tries again: %s", self._job_name, error)
 
     def publish(self, manifest: Manifest) -> None:
         """Makes a checkpoint exist, unless another leader has taken over."""
         self.store.publish(manifest.checkpoint_id, encode_manifest(manifest), self._check_leadership)
 
     def _check_leadership(self) -> None:
-        # A newer leader creates its document before it does anything else, so looking for the next number is enough.
-        if self.store.read_document(f"leader-{self._epoch + 1}") is not None:
-            raise LeaderFenced(job_name=self._job_name, epoch=self._epoch, newer=self._newest_leader() or self._epoch + 1)
+        # A newer leader creates its document before it does anything else. Later ones remove it, but ours before it: so ours comes second.
+        if self.store.read_document(f"leader-{self._epoch + 1}") is None:
+            own = self.store.read_document(f"leader-{self._epoch}") if self._epoch else self._token
+            if own == self._token:
+                return
+        raise LeaderFenced(job_name=self._job_name, epoch=self._epoch, newer=max([self._epoch + 1, *self._leaders()]))
 
     def subsumed(self, pinned: int | None = None) -> list[int]:
         """Ids beyond the number to keep, oldest first. `pinned` is in use and never among them."""
         ids = list(self.store.published())
         return [i for i in ids[: -self._retained] if i != pinned]
+
+    def left_by_run(self, *, keep: bool) -> list[int]:
+        """Ids of what there is no use for when a run has ended; all there are unless the newest are to be kept.
+
+        A storage that cannot list them is noted, and none are returned.
+        """
+        try:
+            published = self.subsumed() if keep else self.store.published()
+            return [*published, *self.store.unpublished()]
+        except OSError as error:
+            log.warning("what the run of job %s left behind cannot be listed: %s", self._job_name, error)
+            return []
 
     def latest(self, after: int = 0) -> Manifest | None:
         """The newest completed checkpoint with an id above `after`, verified; None when there is none."""

@@ -58,7 +58,7 @@ class CheckpointStore(ABC):
         """From now on no checkpoint can be published whose `publish` had called `check` before, and had not published yet.
 
         A new leader calls it before it looks for the checkpoint to go on from: one that an old leader was about to publish either exists
-        by then, or never will.
+        by then, or never will. Whatever else processes that died left half-written may be removed here.
         """
 
     @abstractmethod
@@ -85,6 +85,18 @@ class CheckpointStore(ABC):
     def delete(self, checkpoint_id: int) -> None:
         """Removes a checkpoint, published or not: the manifest first, so that no half of it can be read. Absent is no error."""
 
+    def withdraw(self, checkpoint_id: int) -> None:
+        """Gives up a checkpoint that this process began and has not published. Published, it stays.
+
+        Where several processes share the storage, only what this one wrote may go: after a change of leaders, the id may be in use by
+        the new one.
+        """
+        if checkpoint_id not in self.published():
+            self.delete(checkpoint_id)
+
+    def close(self) -> None:
+        """Withdraws every checkpoint that is begun. Nobody in this process writes any more."""
+
     @abstractmethod
     def write_document(self, name: str, data: bytes) -> None:
         """Replaces a small document of the job, atomically and durably."""
@@ -96,6 +108,14 @@ class CheckpointStore(ABC):
     @abstractmethod
     def read_document(self, name: str) -> bytes | None:
         """The document, or None."""
+
+    @abstractmethod
+    def delete_document(self, name: str) -> None:
+        """Removes a document, durably. Absent is no error."""
+
+    @abstractmethod
+    def documents(self) -> Sequence[str]:
+        """Names of the documents. One that is there from before the call until after it is among them."""
 
     @abstractmethod
     def location(self, checkpoint_id: int | None = None) -> str:

@@ -65,6 +65,23 @@ class SinkContext:
     without the record, raises when it has to fail. Never for what is the target's fault: that is raised."""
 
 
+@dataclass(frozen=True, slots=True)
+class EndedRun:
+    """A run that is over for good: none of its checkpoints can be resumed from.
+
+    Attributes:
+        job_name: name of the job.
+        run_id: of the run.
+        sink_uid: uid of the sink operator.
+        storage: files.
+    """
+
+    job_name: str
+    run_id: str
+    sink_uid: str
+    storage: Storage
+
+
 class BaseSink(ABC, Generic[T_contra]):
     """What every kind of sink has."""
 
@@ -73,6 +90,13 @@ class BaseSink(ABC, Generic[T_contra]):
     def resolve(self) -> AnySink:
         """The sink that does the work. A sink with a `delivery` option may resolve to one of another contract."""
         return self  # type: ignore[return-value]  # every subclass is one of the kinds
+
+    def forget_run(self, run: EndedRun) -> None:
+        """Removes what the sink keeps at the target only to go on with this run. What is committed stays.
+
+        Called on the sink that does the work, after its writers are closed and the run's checkpoints deleted (not at all when some are
+        kept), on the JobManager's thread; again if the process dies meanwhile. What it raises is logged: the run has ended all the same.
+        """
 
 
 class SinkWriter(ABC, Generic[T]):

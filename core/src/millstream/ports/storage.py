@@ -59,6 +59,9 @@ class Storage(Protocol):
     def delete(self, path: str) -> None:
         """Removes a file; a missing one is FileNotFoundError."""
 
+    def delete_folder(self, path: str) -> None:
+        """Removes a folder if nothing is in it; otherwise OSError. Atomic: what somebody puts in meanwhile is never lost."""
+
     def delete_tree(self, path: str) -> None:
         """Removes a folder and all in it; a missing one is no error."""
 
@@ -110,6 +113,9 @@ class LocalStorage:
 
     def delete(self, path: str) -> None:
         os.unlink(path)
+
+    def delete_folder(self, path: str) -> None:
+        os.rmdir(path)
 
     def delete_tree(self, path: str) -> None:
         while os.path.exists(path):

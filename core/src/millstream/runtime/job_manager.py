@@ -24,6 +24,7 @@ from millstream.graph.execution_graph import ExecutionGraph, ExecutionState, Sub
 from millstream.plugins.notices import CheckpointCompleted as CheckpointNotice
 from millstream.plugins.notices import JobFailed, JobStarted
 from millstream.ports import crash_point
+from millstream.runtime.clean_up import clean_up_run, forget_run
 from millstream.runtime.job_status import JobStatus
 from millstream.runtime.messages import JOB_MANAGER, FromReader, StartProcessing, TaskStateChanged
 from millstream.runtime.resource_manager import ResourceManager
@@ -191,10 +192,6 @@ class JobManager:
 
     def start(self) -> None:
         """Begins the job."""
-        with self._completed.storage_errors():
-            for leftover in self._completed.store.unpublished():
-                # What a dead process of this job had begun; only the leader gets here.
-                self._completed.store.delete(leftover)
         self._deploy(self._start.restored, self._start.restored_from)
 
     def cancel(self) -> None:
@@ -483,10 +480,9 @@ class JobManager:
 
     def _clean_up(self) -> None:
         """The run is over for good: its checkpoints go, unless they are to be kept."""
-        number = self._next_attempt - 1
-        self._completed.record_run(RunRecord(self.run_id, "ended", number))
-        crash_point("job.cleanup")
-        clean_up_run(self._completed, RunRecord(self.run_id, "ended", number), keep=self._settings.checkpoint.keep_on_finish)
+        record = RunRecord(self.run_id, "ended", self._next_attempt - 1)
+        keep, storage = self._settings.checkpoint.keep_on_finish, self._ports.storage
+        clean_up_run(self._completed, record, lambda: forget_run(self.job, record.run_id, storage), keep=keep)
 
     def _end(self, status: JobStatus) -> None:
         self.status = status
@@ -502,24 +498,6 @@ class JobManager:
             log.warning("the checkpoints of job %s cannot be listed: %s", self.job.job_name, error)
             published = [self.last_checkpoint_id] if self.last_checkpoint_id is not None else []
         return self._completed.store.location(published[-1]) if published else None
-
-
-def clean_up_run(completed: CompletedCheckpoints, record: RunRecord, *, keep: bool) -> None:
-    """Removes what a run that has ended left behind, and notes that this is done.
-
-    A storage that fails here does not make the run a failed one: it would be run again from its beginning. The note comes all the same,
-    as the run is about to be reported as finished: the next start has to be a fresh one, whose checkpoints take the place of these.
-    """
-    try:
-        finished = completed.subsumed() if keep else completed.store.published()
-        for checkpoint_id in [*finished, *completed.store.unpublished()]:
-            completed.store.delete(checkpoint_id)
-    except OSError as error:
-        log.warning("what run %s left behind could not be removed: %s", record.run_id, error)
-    try:
-        completed.record_run(RunRecord(record.run_id, "finished", record.attempt))
-    except OSError as error:
-        log.warning("that run %s is finished could not be noted: %s", record.run_id, error)
 
 
 def _likeness(error: BaseException) -> str:

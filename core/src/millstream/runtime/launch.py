@@ -13,6 +13,7 @@ from millstream.checkpoint.store import CompletedCheckpoints
 from millstream.contracts.checkpoint_storage import CheckpointStorage, CheckpointStorageContext, CheckpointStore
 from millstream.errors import NoDurableStorage
 from millstream.ports import LocalStorage, LocalTransport, SeededRandom, SystemClock, ThreadExecutor
+from millstream.runtime.clean_up import forget_run
 from millstream.runtime.driver import InlineDriver
 from millstream.runtime.embedded import EmbeddedClusterBackend
 from millstream.runtime.job_manager import JobManager
@@ -66,6 +67,7 @@ class LocalJob:
     registry: MetricRegistry
     wakeup: Event
     driver: InlineDriver
+    store: CheckpointStore
     task_manager: TaskManager | None = None
     job_manager: JobManager | None = None
     ended_run: str = ""
@@ -98,8 +100,16 @@ class LocalJob:
         if self.ended_s is None:
             self.ended_s = self.ports.clock.monotonic_s()
             self.ports.executor.close()
+            self._close_store()
             if self.reporting:
                 self.reporting.close()
+
+    def _close_store(self) -> None:
+        # Also for who was replaced by a newer leader and has not been told before: nobody else looks for what it began.
+        try:
+            self.store.close()
+        except OSError as error:
+            log.warning("what job %s had begun of a checkpoint could not be removed: %s", self.job_name, error)
 
     def result(self) -> JobExecutionResult:
         """What the job came to."""
@@ -145,12 +155,13 @@ class Launcher:
         ports, wakeup = self._ports, Event()
         registry = MetricRegistry(ports.clock)
         driver = InlineDriver(ports.clock, wakeup)
-        local = LocalJob(job.job_name, ports, registry, wakeup, driver)
         store = self._open_store(job.job_name)
+        local = LocalJob(job.job_name, ports, registry, wakeup, driver, store)
         self._restored_store = store
-        completed = CompletedCheckpoints(store, job.job_name, self._settings.checkpoint.retained)
+        token = ports.random.fork(f"leader at {ports.clock.now_ms()}, {ports.clock.monotonic_s()}").token()
+        completed = CompletedCheckpoints(store, job.job_name, self._settings.checkpoint.retained, token)
         with job_logging_scope(job.job_name), completed.storage_errors():
-            resumption = self._resumption(job.job_name, completed)
+            resumption = self._resumption(job, completed)
             resumption.check()
             completed.acquire_leadership()
             start = resumption.decide()
@@ -188,14 +199,15 @@ class Launcher:
         backend: StateBackend = self._plugins.find("state_backend", self._settings.state.backend).load()()
         return backend
 
-    def _resumption(self, job_name: str, completed: CompletedCheckpoints) -> Resumption:
+    def _resumption(self, job: JobGraph, completed: CompletedCheckpoints) -> Resumption:
         return Resumption(
             self._settings.job,
-            job_name,
+            job.job_name,
             completed,
             self._open_path,
             # With a fixed seed too, no two runs may have one id: the markers of exactly-once sinks carry it.
             lambda before: self._ports.random.fork(f"run after {before}, {completed.store.highest_id()} at {self._ports.clock.now_ms()}").token(),
+            lambda run_id: forget_run(job, run_id, self._ports.storage),
             keep_on_finish=self._settings.checkpoint.keep_on_finish,
         )
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from millstream.errors import DamagedCheckpoint, NoCheckpointToResume, ResumeUndecided
-from millstream.runtime.job_manager import JobStart, clean_up_run
+from millstream.runtime.clean_up import clean_up_run
+from millstream.runtime.job_manager import JobStart
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +31,7 @@ class Resumption:
         completed: the job's checkpoints.
         open_path: reads a checkpoint given by its path: its manifest and what to call it.
         new_run_id: makes the id of a new run, from that of the run before it (empty when that is not known).
+        forget: lets the sinks remove what they keep of a run.
         keep_on_finish: whether the checkpoints of an ended run stay.
     """
 
@@ -40,6 +42,7 @@ class Resumption:
         completed: CompletedCheckpoints,
         open_path: Callable[[str], tuple[Manifest, str]],
         new_run_id: Callable[[str], str],
+        forget: Callable[[str], None],
         *,
         keep_on_finish: bool,
     ) -> None:
@@ -48,6 +51,7 @@ class Resumption:
         self._completed = completed
         self._open_path = open_path
         self._new_run_id = new_run_id
+        self._forget = forget
         self._keep_on_finish = keep_on_finish
 
     def check(self) -> None:
@@ -78,9 +82,10 @@ class Resumption:
         run = self._last_run()
         if wish in ("ask", "auto") and run is not None and run.status == "ended":
             # All its output is there, but whoever started it was not told: to run it again would write everything twice.
-            self._completed.record_run(run)  # once more: who noted it may have died before the note was durable
-            clean_up_run(self._completed, run, keep=self._keep_on_finish)
-            return AlreadyEnded(run.run_id)
+            # Notes the end once more: who noted it may have died before the note was durable.
+            ended = run.run_id
+            clean_up_run(self._completed, run, lambda: self._forget(ended), keep=self._keep_on_finish)
+            return AlreadyEnded(ended)
         if wish == "never":
             return self._fresh(run)
         if wish not in ("ask", "auto"):

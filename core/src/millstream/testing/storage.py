@@ -96,6 +96,12 @@ class DiskStorage:
             self.disk.file(path)
             self.disk.change((*self.disk.parent(path), None))
 
+    def delete_folder(self, path: str) -> None:
+        with self._call("delete_folder", path):
+            if self.disk.folder(path).entries:
+                raise OSError(39, "Directory not empty", path)
+            self.disk.change((*self.disk.parent(path), None))
+
     def delete_tree(self, path: str) -> None:
         with self._call("delete_tree", path):
             if self.disk.find(path) is not None:

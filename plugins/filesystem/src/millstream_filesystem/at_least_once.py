@@ -12,15 +12,16 @@ from millstream.contracts.guarantee import SinkCapabilities
 from millstream.contracts.sink import Sink, SinkWriter
 from millstream.ports import crash_point
 from millstream_filesystem.formats import encode_valid_lines
-from millstream_filesystem.lane import new_token
+from millstream_filesystem.lane import forget_lanes, new_token
 from millstream_filesystem.target import FileTarget, claim_lanes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from millstream.contracts.sink import SinkContext
+    from millstream.contracts.sink import EndedRun, SinkContext
     from millstream_filesystem.part_file import PartFile
 
+_KIND: Final = "plain"
 CAPABILITIES: Final = SinkCapabilities(kind="plain", fencing=True)
 
 
@@ -34,6 +35,9 @@ class AtLeastOnceFileSink(Sink[Any]):
     def open(self, context: SinkContext) -> AtLeastOnceFileWriter:
         return AtLeastOnceFileWriter(self.target, context)
 
+    def forget_run(self, run: EndedRun) -> None:
+        forget_lanes(self.target.path, run, _KIND)
+
 
 class AtLeastOnceFileWriter(SinkWriter[Any]):
     """Writes one file between two flushes."""
@@ -41,7 +45,7 @@ class AtLeastOnceFileWriter(SinkWriter[Any]):
     def __init__(self, target: FileTarget, context: SinkContext) -> None:
         self._target = target
         self._context = context
-        _, self._lanes = claim_lanes(target, context, "plain")
+        _, self._lanes = claim_lanes(target, context, _KIND)
         self._lane = self._lanes[context.lane]
         self._encoder = target.format.encoder()
         self._open: PartFile | None = None

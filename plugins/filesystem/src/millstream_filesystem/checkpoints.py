@@ -32,6 +32,7 @@ _MANIFEST: Final = "_metadata"
 _CHECKPOINT: Final = re.compile(r"chk-(\d+)", re.ASCII)
 _HIGHEST: Final = re.compile(r"\.highest-(\d+)", re.ASCII)
 _FENCED: Final = re.compile(r"\.fenced-(\d+)", re.ASCII)
+_TEMPORARY: Final = re.compile(r"\..+\.\d+-\d+\.tmp", re.ASCII)
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]*", re.ASCII)
 _RESERVED: Final = re.compile(r"chk-\d+|shared|taskowned", re.ASCII)
 
@@ -92,9 +93,11 @@ class FilesystemCheckpointStore(CheckpointStore):
         self._job_folder = job_folder
         self._ready = False
         self._serials = itertools.count()
+        self._begun: dict[int, set[str]] = {}  # files that this object wrote of checkpoints that it has not published
 
     def write_file(self, checkpoint_id: int, name: str, parts: Iterable[bytes]) -> None:
         self._write_new(self._make_checkpoint_folder(checkpoint_id), _checked(name), parts, lambda: None)
+        self._begun.setdefault(checkpoint_id, set()).add(name)
 
     def publish(self, checkpoint_id: int, manifest: bytes, check: Callable[[], None] = lambda: None) -> None:
         folder = self._make_checkpoint_folder(checkpoint_id)
@@ -104,6 +107,7 @@ class FilesystemCheckpointStore(CheckpointStore):
             crash_point("checkpoint.metadata.before_rename")
 
         self._write_new(folder, _MANIFEST, [manifest], last_look)
+        self._begun.pop(checkpoint_id, None)
         crash_point("checkpoint.metadata.renamed")
         try:
             self._storage.sync_folder(folder)
@@ -113,7 +117,10 @@ class FilesystemCheckpointStore(CheckpointStore):
             raise
 
     def fence(self) -> None:
-        """Moves the folders of unpublished checkpoints away: a manifest that was about to be renamed into one of them no longer can be."""
+        """Moves the folders of unpublished checkpoints away: a manifest that was about to be renamed into one of them no longer can be.
+
+        Half-written documents go, too. One that somebody is writing just now is written again.
+        """
         self._put_back()
         for number in self.unpublished():
             folder, aside = self.location(number), f"{self._job_folder}/.fenced-{number}"
@@ -124,13 +131,15 @@ class FilesystemCheckpointStore(CheckpointStore):
         self._put_back()
 
     def _put_back(self) -> None:
-        """Deletes what was moved away, unless its manifest was published just before the move."""
+        """Deletes what was moved away, unless its manifest was published just before the move, and what is only half written."""
         names = self._storage.list(self._job_folder) if self._storage.is_folder(self._job_folder) else []
         for name in names:
             match = _FENCED.fullmatch(name)
+            aside = f"{self._job_folder}/{name}"
+            if _TEMPORARY.fullmatch(name):
+                self._forget(aside)
             if match is None:
                 continue
-            aside = f"{self._job_folder}/{name}"
             if self._storage.info(f"{aside}/{_MANIFEST}") is not None:
                 self._storage.rename(aside, self.location(int(match[1])))
                 self._storage.sync_folder(self._job_folder)
@@ -169,26 +178,68 @@ class FilesystemCheckpointStore(CheckpointStore):
             self._storage.sync_folder(folder)
         crash_point("checkpoint.subsume.deleting")
         self._storage.delete_tree(folder)
+        self._begun.pop(checkpoint_id, None)
+
+    def withdraw(self, checkpoint_id: int) -> None:
+        written, folder = self._begun.pop(checkpoint_id, None), self.location(checkpoint_id)
+        # A publish that reported an error may have happened all the same: what is published stays.
+        if written is None or self._storage.info(f"{folder}/{_MANIFEST}") is not None or self._storage.info(folder) is None:
+            return
+        if checkpoint_id == self.highest_id():
+            self._remember(checkpoint_id)
+        for name in written:
+            with suppress(FileNotFoundError):  # a new leader has moved the folder away
+                self._storage.delete(f"{folder}/{name}")
+        with suppress(OSError):  # not empty: a new leader uses the id, too
+            self._storage.delete_folder(folder)
+
+    def close(self) -> None:
+        for checkpoint_id in list(self._begun):
+            self.withdraw(checkpoint_id)
 
     def write_document(self, name: str, data: bytes) -> None:
-        self._make_job_folder()
-        temporary = self._write_temporary(self._job_folder, _checked_document(name), [data])
-        self._storage.rename(temporary, f"{self._job_folder}/{name}")
-        self._storage.sync_folder(self._job_folder)
+        self._place_document(name, data, self._storage.rename)
 
     def create_document(self, name: str, data: bytes) -> bool:
-        self._make_job_folder()
         try:
-            self._write_new(self._job_folder, _checked_document(name), [data], lambda: None)
+            self._place_document(name, data, self._storage.rename_new)
         except FileExistsError:
             return False
         return True
+
+    def _place_document(self, name: str, data: bytes, rename: Callable[[str, str], None]) -> None:
+        self._make_job_folder()
+        target = f"{self._job_folder}/{_checked_document(name)}"
+        for chances in (2, 1, 0):
+            temporary = self._write_temporary(self._job_folder, name, [data])
+            try:
+                rename(temporary, target)
+                break
+            except FileNotFoundError:  # a new leader took our half-written file for that of a dead process
+                if not chances:
+                    raise
+            except Exception:
+                self._forget(temporary)
+                raise
+        self._storage.sync_folder(self._job_folder)
 
     def read_document(self, name: str) -> bytes | None:
         try:
             return self._read(f"{self._job_folder}/{_checked_document(name)}")
         except FileNotFoundError:
             return None
+
+    def delete_document(self, name: str) -> None:
+        with suppress(FileNotFoundError):
+            self._storage.delete(f"{self._job_folder}/{_checked_document(name)}")
+            self._storage.sync_folder(self._job_folder)
+
+    def documents(self) -> Sequence[str]:
+        try:
+            names = self._storage.list(self._job_folder)
+        except FileNotFoundError:
+            return []
+        return [name for name in names if _NAME.fullmatch(name) and not _RESERVED.fullmatch(name)]
 
     def location(self, checkpoint_id: int | None = None) -> str:
         return self._job_folder if checkpoint_id is None else f"{self._job_folder}/chk-{checkpoint_id}"
@@ -255,6 +306,7 @@ class FilesystemCheckpointStore(CheckpointStore):
         if self._storage.info(folder) is None:
             self._storage.make_folder(folder)
             self._storage.sync_folder(self._job_folder)
+        self._begun.setdefault(checkpoint_id, set())
         return folder
 
     def _make_job_folder(self) -> None:

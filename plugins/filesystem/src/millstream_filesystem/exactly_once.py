@@ -16,15 +16,16 @@ from millstream.contracts.two_phase_commit import Committed, TwoPhaseCommitSink,
 from millstream.errors import LostEpoch
 from millstream.ports import crash_point
 from millstream_filesystem.formats import encode_valid_lines
-from millstream_filesystem.lane import Lane, new_token
+from millstream_filesystem.lane import Lane, forget_lanes, new_token
 from millstream_filesystem.target import FileTarget, claim_lanes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from millstream.contracts.sink import SinkContext
+    from millstream.contracts.sink import EndedRun, SinkContext
     from millstream_filesystem.part_file import PartFile
 
+_KIND: Final = "two-phase"
 CAPABILITIES: Final = SinkCapabilities(
     kind="two_phase_commit",
     fencing=True,
@@ -67,6 +68,9 @@ class ExactlyOnceFileSink(TwoPhaseCommitSink[Any]):
     def open(self, context: SinkContext) -> ExactlyOnceFileWriter:
         return ExactlyOnceFileWriter(self.target, context)
 
+    def forget_run(self, run: EndedRun) -> None:
+        forget_lanes(self.target.path, run, _KIND)
+
 
 class ExactlyOnceFileWriter(TwoPhaseCommitWriter[Any]):
     """Writes one file per epoch."""
@@ -75,7 +79,7 @@ class ExactlyOnceFileWriter(TwoPhaseCommitWriter[Any]):
         self._target = target
         self._context = context
         self._storage = context.storage
-        self._owner, self._lanes = claim_lanes(target, context, "two-phase")
+        self._owner, self._lanes = claim_lanes(target, context, _KIND)
         self._lane = self._lanes[context.lane]
         self._encoder = target.format.encoder()
         self._open: PartFile | None = None

@@ -19,7 +19,7 @@ from millstream.errors import Fenced
 from millstream_filesystem.paths import sync_names
 
 if TYPE_CHECKING:
-    from millstream.contracts.sink import SinkContext
+    from millstream.contracts.sink import EndedRun, SinkContext
     from millstream.ports import Storage
 
 _WORK: Final = ".millstream"
@@ -27,9 +27,14 @@ _ATTEMPT: Final = re.compile(r"(\d+)-[0-9a-f]+", re.ASCII)
 _COMMITTED: Final = re.compile(r"committed-(\d+)", re.ASCII)
 
 
-def owner_of(context: SinkContext, kind: str) -> str:
+def owner_of(context: SinkContext | EndedRun, kind: str) -> str:
     """16 hexadecimal digits that stand for job, sink and run, and for the kind of sink."""
     return _digest(kind, context.job_name, context.sink_uid, context.run_id)
+
+
+def forget_lanes(root: str, run: EndedRun, kind: str) -> None:
+    """Removes the lanes of a run that is over for good. The folder that they share with other sinks stays."""
+    run.storage.delete_tree(f"{root}/{_WORK}/{owner_of(run, kind)}")
 
 
 def new_token(context: SinkContext, serial: int) -> str:

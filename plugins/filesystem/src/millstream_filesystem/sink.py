@@ -33,7 +33,8 @@ class FileSink(BaseSink[T]):
 
     Finished files are named `<prefix>-<subtask>-<checkpoint>-<token><suffix>` and never change. Several sinks may share a folder.
     Unfinished ones are in the hidden folder `.millstream` inside, with a mark per subtask that says what is committed: finished
-    files may be taken away at any time, the hidden folder when the job is over for good.
+    files may be taken away at any time. When a run has ended and none of its checkpoints is kept, all that the hidden folder holds of it
+    goes; whoever restores a copy of such a checkpoint with `--rewind` must have left the finished files where they are.
 
     Args:
         path: the folder; made if it is missing.

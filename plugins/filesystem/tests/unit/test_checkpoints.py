@@ -199,6 +199,88 @@ def test_temporary_files_of_a_dead_process_are_in_nobodys_way(kit: Any, tmp_path
     assert store.read_file(1, "a") == b"whole"
 
 
+def test_half_written_documents_of_a_dead_process_go_with_the_next_leader(kit: Any, tmp_path: Path) -> None:
+    class Dies(kit.FaultyStorage):  # type: ignore[misc]
+        def sync_file(self, file: Any) -> None:
+            raise kit.Crash("while writing")
+
+    for _ in range(2):
+        with pytest.raises(kit.Crash):
+            store_of(tmp_path, storage=Dies()).write_document("run", b"torn")
+    store = store_of(tmp_path, kit=kit)
+    store.write_document("run", b"whole")
+    store.fence()
+    assert names(tmp_path / "job") == ["run", "shared", "taskowned"]
+
+
+@pytest.mark.parametrize("create", [False, True])
+def test_a_document_that_a_new_leader_took_for_half_written_is_written_again(kit: Any, tmp_path: Path, create: bool) -> None:
+    class Overtaken(kit.FaultyStorage):  # type: ignore[misc]
+        def sync_file(self, file: Any) -> None:
+            super().sync_file(file)
+            if not leaders:
+                leaders.append(store_of(tmp_path, kit=kit))
+                leaders[0].fence()
+
+    leaders: list[Any] = []
+    store = store_of(tmp_path, storage=Overtaken())
+    assert store.create_document("run", b"whole") if create else store.write_document("run", b"whole") is None
+    assert store.read_document("run") == b"whole"
+    assert names(tmp_path / "job") == ["run", "shared", "taskowned"]
+
+
+def test_documents_are_listed_and_deleted(kit: Any, tmp_path: Path) -> None:
+    store = store_of(tmp_path, kit=kit)
+    assert store.documents() == []
+    store.delete_document("run")
+    for name in ("run", "leader-1"):
+        store.write_document(name, b"")
+    checkpoint(store, 1)
+    assert store.documents() == ["leader-1", "run"]
+    store.delete_document("run")
+    store.delete_document("run")
+    assert store.documents() == ["leader-1"]
+
+
+# --- what is begun and never published
+
+
+def test_a_process_that_ends_takes_what_it_began_with_it_and_the_id_stays_used(kit: Any, tmp_path: Path) -> None:
+    store = store_of(tmp_path, kit=kit)
+    checkpoint(store, 1)
+    store.write_file(2, "a", [b"1"])
+    store.close()
+    assert names(tmp_path / "job") == [".highest-2", "chk-1", "chk-1/_metadata", "chk-1/state-0", "shared", "taskowned"]
+    assert (list(store.published()), store.highest_id()) == ([1], 2)
+
+
+@pytest.mark.parametrize("give_up", ["withdraw", "close"])
+def test_who_was_replaced_takes_only_its_own_files_out_of_a_checkpoint_that_the_new_leader_writes(kit: Any, tmp_path: Path, give_up: str) -> None:
+    """Both go on with the next number, and the old one may give up first."""
+    old, new = store_of(tmp_path, kit=kit), store_of(tmp_path, kit=kit)
+    checkpoint(old, 1)
+    new.fence()
+    new.write_file(2, "a", [b"new"])
+    old.write_file(2, "b", [b"old"])
+    with pytest.raises(FileExistsError):
+        old.write_file(2, "a", [b"old"])
+    old.withdraw(2) if give_up == "withdraw" else old.close()
+    assert names(tmp_path / "job" / "chk-2") == ["a"]
+    new.publish(2, b"m")
+    assert (list(new.published()), new.read_file(2, "a")) == ([1, 2], b"new")
+    old.close()
+    assert new.read_file(2, "a") == b"new"
+
+
+@pytest.mark.parametrize("give_up", ["withdraw", "close"])
+def test_what_was_published_is_never_withdrawn(kit: Any, tmp_path: Path, give_up: str) -> None:
+    store = store_of(tmp_path, kit=kit)
+    checkpoint(store, 1)
+    store.withdraw(1) if give_up == "withdraw" else store.close()
+    store_of(tmp_path, kit=kit).withdraw(1)
+    assert list(store.published()) == [1]
+
+
 @pytest.mark.parametrize("name", ["", "..", ".x", "a/b", "_metadata", "A", "a b"])
 def test_names_that_are_not_plain_are_refused(kit: Any, tmp_path: Path, name: str) -> None:
     store = store_of(tmp_path, kit=kit)

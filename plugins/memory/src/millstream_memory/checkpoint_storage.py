@@ -153,5 +153,13 @@ class MemoryCheckpointStore(CheckpointStore):
         with self._shelf.lock:
             return self._shelf.documents.get(name)
 
+    def delete_document(self, name: str) -> None:
+        with self._shelf.lock:
+            self._shelf.documents.pop(name, None)
+
+    def documents(self) -> Sequence[str]:
+        with self._shelf.lock:
+            return list(self._shelf.documents)
+
     def location(self, checkpoint_id: int | None = None) -> str:
         return self._location if checkpoint_id is None else f"{self._location}/chk-{checkpoint_id}"
