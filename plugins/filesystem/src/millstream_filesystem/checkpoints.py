@@ -187,7 +187,7 @@ class FilesystemCheckpointStore(CheckpointStore):
             return
         if checkpoint_id == self.highest_id():
             self._remember(checkpoint_id)
-        for name in written:
+        for name in sorted(written):
             with suppress(FileNotFoundError):  # a new leader has moved the folder away
                 self._storage.delete(f"{folder}/{name}")
         with suppress(OSError):  # not empty: a new leader uses the id, too
