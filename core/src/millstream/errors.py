@@ -30,6 +30,8 @@ def did_you_mean(wanted: str, known: Iterable[str]) -> str:
 class MillstreamError(Exception):
     """Base of every error that Millstream raises on purpose.
 
+    Goes from process to process by its fields, which are plain data; `__cause__` and traceback stay behind.
+
     Attributes:
         code: stable across releases.
         permanent: starting the job again would meet the same error, so the restart strategy is not asked.
@@ -667,6 +669,12 @@ def shorten(value: object, limit: int = 200) -> str:
     return text if len(text) <= limit else f"{text[: limit * 2 // 3]}…{text[-limit // 3 :]}"
 
 
+def _raised_at(error: BaseException) -> str:
+    """The line that raised, `file:line in function: code`; empty when it is not known."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name}: {frames[-1].line}" if frames else ""
+
+
 def _user_frames(error: BaseException) -> list[traceback.FrameSummary]:
     """Frames of the traceback that do not belong to the engine; all frames when none is left."""
     frames = traceback.extract_tb(error.__traceback__)
@@ -1169,14 +1177,72 @@ class SinkFailed(MillstreamError):
     @classmethod
     def of(cls, error: BaseException, *, sink: str, uid: str, subtask: int, job: str) -> SinkFailed:
         """From the exception."""
-        frames = traceback.extract_tb(error.__traceback__)
-        line = f"{frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name}: {frames[-1].line}" if frames else ""
-        return cls(error=f"{type(error).__name__}: {error}", line=line, sink=sink, uid=uid, subtask=subtask, job=job)
+        return cls(error=f"{type(error).__name__}: {error}", line=_raised_at(error), sink=sink, uid=uid, subtask=subtask, job=job)
 
     def sentence(self) -> str:
         return (
             f"{self.error}\n  {self.line}\nraised by sink {self.sink!r} (uid {self.uid!r}), subtask {self.subtask} of job {self.job!r}. See "
             "whether its target can be reached and has room, and whether the job may write to it."
+        )
+
+
+@dataclass(kw_only=True, eq=False)
+class TaskFailed(MillstreamError):
+    """A task ended with an exception that nobody on its way knew: of a connector, a backend, the system.
+
+    Attributes:
+        error: type and message of the exception.
+        notes: what was noted on it.
+        line: where it was raised, `file:line in function: code`.
+    """
+
+    code: ClassVar[str] = "task-failed"
+    permanent: ClassVar[bool] = False
+    error: str
+    notes: tuple[str, ...]
+    line: str
+    task: str
+    subtask: int
+    job: str
+
+    @classmethod
+    def of(cls, error: Exception, *, task: str, subtask: int, job: str) -> TaskFailed:
+        """From the exception."""
+        notes = tuple(getattr(error, "__notes__", ()))
+        made = cls(error=f"{type(error).__name__}: {error}", notes=notes, line=_raised_at(error), task=task, subtask=subtask, job=job)
+        made.__cause__ = error
+        return made
+
+    def likeness(self) -> str:
+        # The same trouble of another subtask is the same trouble.
+        return self.error
+
+    def sentence(self) -> str:
+        return (
+            "\n".join([self.error, *self.notes, f"  {self.line}"])
+            + f"\nraised in task {self.task!r}, subtask {self.subtask} of job {self.job!r}. See whether what the task reads and writes can be "
+            "reached and used; correct what raised it, if that is code of your own."
+        )
+
+
+@dataclass(kw_only=True, eq=False)
+class TaskManagerLost(MillstreamError):
+    """A task manager that ran tasks of the job is gone. `reason` is what is known of its end."""
+
+    code: ClassVar[str] = "task-manager-lost"
+    permanent: ClassVar[bool] = False
+    task_manager: str
+    job: str
+    reason: str
+
+    def likeness(self) -> str:
+        # The next one has another name. What a record does to each process that meets it must not look new each time.
+        return f"{type(self).__name__}: {self.reason}"
+
+    def sentence(self) -> str:
+        return (
+            f"Task manager {self.task_manager} of job {self.job!r} was lost: {self.reason.rstrip('.')}. If nobody ended it, see the log of the "
+            "system: where memory runs out, the kernel kills processes."
         )
 
 

@@ -16,7 +16,7 @@ class Slot:
 
     Attributes:
         slot_id: unique among the slots of the backend.
-        task_manager: the process it belongs to.
+        task_manager: the process it belongs to, by a name that no process of the job had before it.
         allocation_id: identifies the grant; answers that carry an older one are ignored.
     """
 
@@ -26,24 +26,31 @@ class Slot:
 
 
 class ClusterBackend(ABC):
-    """Gives slots and runs tasks in them."""
+    """Gives slots and runs tasks in them. Its methods are called on the JobManager's thread, and none of them waits for a process to start."""
 
     @abstractmethod
     def acquire(self, count: int) -> Sequence[Slot]:
-        """`count` slots, all or none: raises when there are fewer."""
+        """`count` slots, all or none: raises when there are fewer. Their processes may still be starting."""
 
     @abstractmethod
     def deploy(self, slot: Slot, deployment: Any) -> None:
-        """Starts a task; its state is reported by messages."""
+        """Starts a task, once its process runs; its state is reported by messages, and messages to it find it from now on."""
 
     @abstractmethod
     def kill(self, slot: Slot, task_address: str) -> None:
-        """Ends a task at once; returns when it can do nothing any more."""
+        """Ends a task at once, and with it what cannot be told from it; returns when it can do nothing any more.
+
+        Other tasks of its process may end with it: the JobManager kills all tasks of an attempt. Done already is no error.
+        """
 
     @abstractmethod
     def release(self, slots: Sequence[Slot]) -> None:
         """Gives slots back."""
 
     @abstractmethod
-    def on_failure(self, listener: Callable[[str, BaseException | None], None]) -> None:
-        """Calls `listener(task manager, cause)` when a task manager is lost."""
+    def on_failure(self, listener: Callable[[str, str], None]) -> None:
+        """Calls `listener(task manager, reason)`, from any thread, when a task manager is lost that was neither killed nor released.
+
+        `reason` is for people and tells what is known of the end, without names or numbers that differ each time: failures with equal
+        reasons count as one that comes again.
+        """

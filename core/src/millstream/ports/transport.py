@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 class Transport(Protocol):
     """Delivers messages to addresses, in order for each pair of sender and receiver.
 
-    Delivery is at most once, and a message to an address nobody has bound is dropped: whoever needs an answer keeps a timeout.
+    Delivery is at most once, and a message to an address nobody has bound is dropped: whoever needs an answer keeps a timeout. The receiver
+    gets the message itself or a copy of it, so neither side changes it.
     """
 
     def bind(self, address: str, receive: Callable[[Any], None]) -> None:

@@ -13,17 +13,17 @@ CREDITS: Final = 16
 
 
 class ChannelWriter(Protocol):
-    """The sending end."""
+    """The sending end. The task that writes is woken when there is room again."""
 
     def put(self, element: Element) -> None:
-        """Sends. A writer that sees no room stops before its next step; what one step emits always fits."""
+        """Sends; the element is no longer the sender's. A writer that sees no room stops before its next step; what one step emits always fits."""
 
     def has_room(self) -> bool:
         """Whether there is credit left."""
 
 
 class ChannelReader(Protocol):
-    """The receiving end."""
+    """The receiving end. The task that reads is woken when something has come."""
 
     def poll(self) -> Element | None:
         """The next element, or None."""

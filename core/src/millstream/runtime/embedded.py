@@ -49,5 +49,5 @@ class EmbeddedClusterBackend(ClusterBackend):
     def release(self, slots: Sequence[Slot]) -> None:
         """Slots of this process are free of charge."""
 
-    def on_failure(self, listener: Callable[[str, BaseException | None], None]) -> None:
+    def on_failure(self, listener: Callable[[str, str], None]) -> None:
         """The process cannot be lost while its own JobManager looks on."""

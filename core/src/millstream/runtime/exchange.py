@@ -8,7 +8,11 @@ from millstream.runtime.channel import ChannelReader, ChannelWriter, LocalChanne
 
 
 class Exchange(Protocol):
-    """Connects subtasks. A channel is named by edge, sending and receiving subtask."""
+    """Connects subtasks. A channel is named by edge, sending and receiving subtask.
+
+    Both ends are asked for before their task reports that it runs, and no task sends anything before all of them run: whatever arrives
+    finds its reader there.
+    """
 
     def writer(self, edge: int, sender: int, receiver: int) -> ChannelWriter:
         """The sending end."""

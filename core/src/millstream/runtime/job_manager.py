@@ -19,7 +19,7 @@ from millstream.checkpoint.manifest import Manifest, OperatorInfo
 from millstream.checkpoint.messages import CheckpointAcknowledged, CheckpointCompleted, CheckpointDeclined
 from millstream.checkpoint.restore import RestorePlan
 from millstream.checkpoint.store import CompletedCheckpoints, RunRecord
-from millstream.errors import CheckpointStorageFailed, MillstreamError
+from millstream.errors import CheckpointStorageFailed, MillstreamError, TaskManagerLost
 from millstream.graph.execution_graph import ExecutionGraph, ExecutionState, SubtaskId
 from millstream.plugins.notices import CheckpointCompleted as CheckpointNotice
 from millstream.plugins.notices import JobFailed, JobStarted
@@ -130,7 +130,7 @@ class JobManager:
         self._strategy = make_restart_strategy(
             settings.restart, checkpointing=settings.checkpoint.interval is not None, random=ports.random.fork("restart")
         )
-        cluster.on_failure(lambda worker, cause: self.post(lambda: self._fail_now(cause or ConnectionError(f"task manager {worker} was lost"))))
+        cluster.on_failure(lambda task_manager, reason: self.post(lambda: self._task_manager_lost(task_manager, reason)))
         ports.transport.bind(JOB_MANAGER, self._receive)
 
     # --- driven from outside
@@ -247,6 +247,7 @@ class JobManager:
 
     def _deploy_tasks(self, attempt: _Attempt, plan: RestorePlan | None) -> None:
         parallelisms = {vertex.vertex_id: vertex.parallelism for vertex in self.job.vertices}
+        task_managers = {execution.subtask: self._resources.slot_of(execution.subtask).task_manager for execution in attempt.executions}
         restored = attempt.restored
         self.coordinator.start(attempt.executions)
         executions = list(attempt.executions)
@@ -264,6 +265,7 @@ class JobManager:
                 options=self._settings.execution,
                 state_backend=self._state_backend,
                 parallelisms=parallelisms,
+                task_managers=task_managers,
                 restore={o.uid: plan.for_operator(o, index, vertex.parallelism) for o in vertex.chain} if plan else {},
                 restored_id=restored.checkpoint_id if restored else None,
                 rewound_from=restored.run_id if restored and restored.run_id != self.run_id else None,
@@ -402,6 +404,11 @@ class JobManager:
         self.post(lambda: self._fail_now(error))
 
     # --- failure and end
+
+    def _task_manager_lost(self, task_manager: str, reason: str) -> None:
+        # One that the attempt does not use was given back meanwhile: an older attempt ran there.
+        if self._resources.uses(task_manager):
+            self._fail_now(TaskManagerLost(task_manager=task_manager, job=self.job.job_name, reason=reason))
 
     def _fail_now(self, error: BaseException) -> None:
         if self.status is not JobStatus.RUNNING:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from millstream.checkpoint.manifest import Manifest
     from millstream.config import Settings
+    from millstream.contracts.cluster_backend import ClusterBackend
     from millstream.contracts.state_backend import StateBackend
     from millstream.graph.job_graph import JobGraph
     from millstream.plugins import PluginManager
@@ -137,12 +138,20 @@ class Launcher:
         settings: how to run it.
         plugins: where backends and storages come from.
         ports: the outside world; the real one when None.
+        cluster: where tasks run, made of the TaskManager of this process.
     """
 
-    def __init__(self, settings: Settings, plugins: PluginManager, ports: Ports | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        plugins: PluginManager,
+        ports: Ports | None = None,
+        cluster: Callable[[TaskManager], ClusterBackend] = EmbeddedClusterBackend,
+    ) -> None:
         self._settings = settings
         self._plugins = plugins
         self._ports = ports or system_ports(settings.execution.seed)
+        self._cluster = cluster
 
     def launch(self, job: JobGraph) -> LocalJob:
         """The job, not started yet.
@@ -178,7 +187,7 @@ class Launcher:
             self._settings,
             ports,
             completed,
-            EmbeddedClusterBackend(task_manager),
+            self._cluster(task_manager),
             self._state_backend(),
             start,
             self._plugins.notice,

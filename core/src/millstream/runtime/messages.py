@@ -1,6 +1,7 @@
 """What JobManager and tasks say to each other, besides checkpoints (`millstream.checkpoint.messages`).
 
-Every message of a task carries its attempt, so that one of an older attempt changes nothing.
+Every message of a task carries its attempt, so that one of an older attempt changes nothing. Messages may go to another process: each is
+the same behind cloudpickle.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any
 import msgspec
 
 from millstream.contracts.source import Split
+from millstream.errors import MillstreamError
 from millstream.graph.execution_graph import ExecutionState, SubtaskId
 
 JOB_MANAGER = "job-manager"
@@ -19,14 +21,14 @@ class TaskStateChanged(msgspec.Struct, frozen=True):
     """To the JobManager.
 
     Attributes:
-        error: why, when the state is FAILED.
+        error: why, when the state is FAILED. Never somebody else's exception: many of those do not survive being sent.
         accumulators: totals of this subtask, when it is FINISHED.
     """
 
     subtask: SubtaskId
     attempt: int
     state: ExecutionState
-    error: BaseException | None = None
+    error: MillstreamError | None = None
     accumulators: dict[str, Any] = {}
 
 

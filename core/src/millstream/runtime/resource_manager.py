@@ -28,6 +28,10 @@ class ResourceManager:
         """Where a subtask runs."""
         return self._slots[subtask.subtask]
 
+    def uses(self, task_manager: str) -> bool:
+        """Whether one of the job's slots is there."""
+        return any(slot.task_manager == task_manager for slot in self._slots)
+
     def release(self) -> None:
         """Gives all slots back."""
         if self._slots:

@@ -22,7 +22,7 @@ from millstream.checkpoint.messages import (
 )
 from millstream.contracts.key_groups import KeyGroups
 from millstream.contracts.state_backend import StateBackendContext
-from millstream.errors import MillstreamError, StateNotEncodable
+from millstream.errors import MillstreamError, StateNotEncodable, TaskFailed
 from millstream.graph.execution_graph import ExecutionState, SubtaskId, task_address
 from millstream.ports import crash_point
 from millstream.records import MIN_TIMESTAMP, Barrier, EndOfInput, RecordBatch, Watermark, WatermarkStatus
@@ -71,10 +71,11 @@ class Ports:
 
 @dataclass(frozen=True)
 class TaskDeployment:
-    """All a task needs to know to start.
+    """All a task needs to know to start. It may go to another process: by cloudpickle, because it carries the user's functions.
 
     Attributes:
         parallelisms: subtasks of every vertex of the job, by its id.
+        task_managers: where every subtask of the job runs, for whoever connects their channels.
         restore: what each operator takes over, by uid.
         restored_id: the checkpoint that comes from; None on a fresh start.
         rewound_from: run id of that checkpoint, when it is rewound into a new run.
@@ -88,6 +89,7 @@ class TaskDeployment:
     options: ExecutionConfig
     state_backend: StateBackend
     parallelisms: dict[int, int]
+    task_managers: dict[SubtaskId, str]
     restore: dict[str, OperatorRestore] = field(default_factory=dict)
     restored_id: int | None = None
     rewound_from: str | None = None
@@ -209,17 +211,19 @@ class Task:
             )
         )
 
-    def _report(self, state: ExecutionState, error: BaseException | None = None, accumulators: dict[str, Any] | None = None) -> None:
+    def _report(self, state: ExecutionState, error: MillstreamError | None = None, accumulators: dict[str, Any] | None = None) -> None:
         self.state = state
         self._send(TaskStateChanged(self.subtask, self.deployment.attempt, state, error, accumulators or {}))
 
     def _send(self, message: object) -> None:
         self._ports.transport.send(self.address, JOB_MANAGER, message)
 
-    def _fail(self, error: BaseException) -> None:
+    def _fail(self, error: Exception) -> None:
         if self.is_over():
             return
         self._close()
+        if not isinstance(error, MillstreamError):
+            error = TaskFailed.of(error, task=self.deployment.vertex.name, subtask=self.deployment.subtask, job=self.deployment.job_name)
         self._report(ExecutionState.FAILED, error)
 
     def _close(self) -> None:
@@ -307,10 +311,9 @@ class Task:
         return bool(self._timers) and self._timers[0][0] <= self._ports.clock.monotonic_s()
 
     def _process_input(self, chain: OperatorChain) -> bool:
-        for edge in self._edges:
-            if not edge.has_room():
-                chain.held_back()
-                return False
+        if not self._has_room():
+            chain.held_back()
+            return False
         source = chain.source
         if source is None:
             assert self._gate is not None  # noqa: S101 - a task without a source has inputs
@@ -330,6 +333,9 @@ class Task:
         crash_point("end.after_last_record")
         self._end_input(chain)
         return True
+
+    def _has_room(self) -> bool:
+        return all(edge.has_room() for edge in self._edges)
 
     def _process_element(self, chain: OperatorChain, gate: InputGate, channel: int, element: Any) -> None:
         kind = element.__class__
@@ -371,7 +377,8 @@ class Task:
             return None
         due = [self._timers[0][0]] if self._timers else []
         source = self._chain.source
-        if source is not None and self.state is ExecutionState.RUNNING and not self._stopped:
+        # Without room a source cannot be read, however much there is to read: whoever makes room wakes the driver.
+        if source is not None and self.state is ExecutionState.RUNNING and not self._stopped and self._has_room():
             ready = source.ready_at_s()
             if ready is not None:
                 due.append(ready)
