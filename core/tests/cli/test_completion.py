@@ -68,9 +68,11 @@ def test_bash_completes_commands_options_settings_and_paths(on_path: Path, words
 
 @needs_bash
 def test_a_tab_in_an_interactive_bash_completes_the_command(on_path: Path) -> None:
-    process, terminal = pty.fork()
-    if process == 0:
-        os.execv(str(BASH), [str(BASH), "--norc", "--noprofile", "-i"])  # noqa: S606 - the interactive shell itself
+    terminal, other_end = pty.openpty()
+    process = subprocess.Popen(
+        [str(BASH), "--norc", "--noprofile", "-i"], stdin=other_end, stdout=other_end, stderr=other_end, start_new_session=True
+    )
+    os.close(other_end)
     try:
         os.write(terminal, b'PS1="ready> "; eval "$(millstream completion bash)"; echo load""ed\n')
         read_until(terminal, b"loaded")
@@ -79,8 +81,9 @@ def test_a_tab_in_an_interactive_bash_completes_the_command(on_path: Path) -> No
         os.write(terminal, b"fi\t\n")
         read_until(terminal, b"complete --no-files --command millstream")
     finally:
+        process.kill()
+        process.wait()
         os.close(terminal)
-        os.waitpid(process, 0)
 
 
 def read_until(terminal: int, text: bytes) -> None:
