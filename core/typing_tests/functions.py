@@ -9,6 +9,9 @@ from typing import assert_type
 from millstream import (
     Accumulator,
     AggregateFunction,
+    AggregatingState,
+    AggregatingStateDescriptor,
+    BroadcastState,
     Collector,
     DataStream,
     KeyedProcessContext,
@@ -23,7 +26,11 @@ from millstream import (
     ProcessContext,
     ProcessFunction,
     ProcessWindowFunction,
+    ReduceFunction,
+    ReducingState,
+    ReducingStateDescriptor,
     RuntimeContext,
+    StateTtlConfig,
     TimerService,
     TimeWindow,
     TumblingEventTimeWindows,
@@ -49,6 +56,8 @@ class Count(KeyedProcessFunction[str, Row, str]):
         self.totals = context.get_map_state(MapStateDescriptor("totals", str, float))
         assert_type(context.get_state(ValueStateDescriptor("count", int)), ValueState[int])
         assert_type(context.get_operator_list_state(ListStateDescriptor("buffer", bytes)), ListState[bytes])
+        assert_type(context.get_union_list_state(ListStateDescriptor("offsets", int)), ListState[int])
+        assert_type(context.get_broadcast_state(MapStateDescriptor("rules", str, int)), BroadcastState[str, int])
         assert_type(context.accumulator("n", 0, lambda a, b: a + b), Accumulator[int])
         assert_type(context.subtask, int)
         context.metrics.counter("seen").inc()
@@ -107,6 +116,38 @@ class Total(AggregateFunction[Row, int, float]):
 
     def get_result(self, accumulator: int) -> float:
         return float(accumulator)
+
+
+class Larger(ReduceFunction[int]):
+    def reduce(self, first: int, second: int) -> int:
+        return max(first, second)
+
+
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+class Expiring(KeyedProcessFunction[str, Row, float]):
+    most: ReducingState[int]
+    total: AggregatingState[Row, float]
+
+    def open(self, context: RuntimeContext) -> None:
+        ttl = StateTtlConfig(timedelta(hours=1), "on_read_and_write", state_visibility="return_expired_if_not_cleaned_up", cleanup_incrementally=10)
+        self.most = context.get_reducing_state(ReducingStateDescriptor("most", Larger(), ttl=ttl))
+        self.total = context.get_aggregating_state(AggregatingStateDescriptor("total", Total(), int, ttl=ttl))
+        assert_type(context.get_reducing_state(ReducingStateDescriptor("sum", add, int)), ReducingState[int])
+        assert_type(context.get_reducing_state(ReducingStateDescriptor("sum", add)), ReducingState[int])
+        assert_type(context.get_reducing_state(ReducingStateDescriptor("most", Larger())), ReducingState[int])
+        assert_type(context.get_state(ValueStateDescriptor("last", str, ttl=ttl)), ValueState[str])
+        assert_type(context.get_state(ValueStateDescriptor("none", default=0, ttl=ttl)), ValueState[int])
+        assert_type(context.get_list_state(ListStateDescriptor("list", str, ttl=ttl)), ListState[str])
+        assert_type(context.get_map_state(MapStateDescriptor("map", str, int, ttl=ttl)), MapState[str, int])
+
+    def process_element(self, value: Row, ctx: KeyedProcessContext, out: Collector[float]) -> None:
+        self.most.add(value[1])
+        self.total.add(value)
+        assert_type(self.most.get(), int | None)
+        assert_type(self.total.get(), float | None)
 
 
 class DescribeTotal(ProcessWindowFunction[float, str, str, TimeWindow]):

@@ -6,6 +6,8 @@ from datetime import timedelta
 
 from millstream import (
     AggregateFunction,
+    AggregatingState,
+    AggregatingStateDescriptor,
     DataStream,
     DiscardingSink,
     KeyedProcessFunction,
@@ -14,10 +16,13 @@ from millstream import (
     OutputTag,
     ProcessFunction,
     ProcessWindowFunction,
+    ReducingState,
+    StateTtlConfig,
     StreamExecutionEnvironment,
     TimeWindow,
     TumblingEventTimeWindows,
     ValueState,
+    ValueStateDescriptor,
     WatermarkStrategy,
 )
 
@@ -77,6 +82,15 @@ def state(count: ValueState[int], function: KeyedProcessFunction[str, int, int],
     count.update("one")  # type: ignore[arg-type]
     numbers.process(function)  # type: ignore[arg-type]
     numbers.key_by(lambda n: n).process(function)  # type: ignore[arg-type]
+
+
+def expiring(most: ReducingState[int], total: AggregatingState[str, int]) -> None:
+    most.add("one")  # type: ignore[arg-type]
+    total.add(1)  # type: ignore[arg-type]
+    AggregatingStateDescriptor("total", max)  # type: ignore[arg-type]
+    StateTtlConfig(10)  # type: ignore[arg-type]
+    StateTtlConfig(timedelta(hours=1), "on_read")  # type: ignore[arg-type]
+    ValueStateDescriptor("n", int, ttl=timedelta(hours=1))  # type: ignore[call-overload]
 
 
 def settings(env: StreamExecutionEnvironment, numbers: DataStream[int]) -> None:

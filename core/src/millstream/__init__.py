@@ -45,12 +45,18 @@ if TYPE_CHECKING:
     from millstream.contracts.guarantee import Guarantee as Guarantee
     from millstream.contracts.on_error import DeadLetterRecord as DeadLetterRecord
     from millstream.contracts.on_error import dead_letter as dead_letter
-    from millstream.contracts.state_descriptors import ListState as ListState
+    from millstream.contracts.state_descriptors import AggregatingStateDescriptor as AggregatingStateDescriptor
     from millstream.contracts.state_descriptors import ListStateDescriptor as ListStateDescriptor
-    from millstream.contracts.state_descriptors import MapState as MapState
     from millstream.contracts.state_descriptors import MapStateDescriptor as MapStateDescriptor
-    from millstream.contracts.state_descriptors import ValueState as ValueState
+    from millstream.contracts.state_descriptors import ReducingStateDescriptor as ReducingStateDescriptor
     from millstream.contracts.state_descriptors import ValueStateDescriptor as ValueStateDescriptor
+    from millstream.contracts.state_handles import AggregatingState as AggregatingState
+    from millstream.contracts.state_handles import BroadcastState as BroadcastState
+    from millstream.contracts.state_handles import ListState as ListState
+    from millstream.contracts.state_handles import MapState as MapState
+    from millstream.contracts.state_handles import ReducingState as ReducingState
+    from millstream.contracts.state_handles import ValueState as ValueState
+    from millstream.contracts.state_ttl import StateTtlConfig as StateTtlConfig
     from millstream.contracts.watermarks import TimestampAssigner as TimestampAssigner
     from millstream.contracts.watermarks import WatermarkGenerator as WatermarkGenerator
     from millstream.contracts.watermarks import WatermarkStrategy as WatermarkStrategy
@@ -95,13 +101,14 @@ _HOMES = {
     "contracts.guarantee": ["Guarantee"],
     "contracts.on_error": ["DeadLetterRecord", "dead_letter"],
     "contracts.state_descriptors": [
-        "ListState",
+        "AggregatingStateDescriptor",
         "ListStateDescriptor",
-        "MapState",
         "MapStateDescriptor",
-        "ValueState",
+        "ReducingStateDescriptor",
         "ValueStateDescriptor",
     ],
+    "contracts.state_handles": ["AggregatingState", "BroadcastState", "ListState", "MapState", "ReducingState", "ValueState"],
+    "contracts.state_ttl": ["StateTtlConfig"],
     "contracts.watermarks": ["TimestampAssigner", "WatermarkGenerator", "WatermarkStrategy"],
     "runtime.job_status": ["JobExecutionResult", "JobStatus"],
     "state.serializers": ["register_serializer"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -103,6 +104,19 @@ def test_event_time_restarts_at_the_minimum_over_the_ranges_taken_over(drawn: An
         former = [watermarks[old] for old in range(before) if mine & set(key_group_range(old, before, GROUPS))]
         wanted = None if None in former else min(w for w in former if w is not None)
         assert plan.for_operator(operator, subtask, after).watermark == wanted
+
+
+def test_longer_runs_of_several_lists_go_to_different_subtasks() -> None:
+    """The start rotates between states, from where the last longer run of the state before ended."""
+    lists = {name: OperatorListRef("split", [BlobRef(number, 1) for number in range(4)]) for name in ("a", "b", "c")}
+    task = TaskState(1, 0, [OperatorState("sum", 5, {}, [], lists)], FileRef("task-1-0", 10, "0" * 64))
+    plan = RestorePlan(msgspec.structs.replace(manifest(1, [5], [0]), tasks=[task]), job(3), "here")
+    dealt = [plan.for_operator(keyed_operator(job(3)), subtask, 3).lists for subtask in range(3)]
+    assert [[[item.blob.offset for item in part[name]] for part in dealt] for name in ("a", "b", "c")] == [
+        [[0, 1], [2], [3]],
+        [[3], [0, 1], [2]],
+        [[2], [3], [0, 1]],
+    ]
 
 
 def test_an_operator_that_is_new_starts_with_nothing() -> None:

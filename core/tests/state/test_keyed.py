@@ -13,7 +13,9 @@ from millstream.contracts.state_backend import KeyedTables, StateChunk, TableSna
 from millstream.contracts.state_chunks import decode_chunk, encode_chunk
 from millstream.contracts.state_descriptors import ListStateDescriptor, MapStateDescriptor, ValueStateDescriptor
 from millstream.errors import InvalidArgument, NoCurrentKey, NotKeyed, StateDeclaredTwice, StateIncompatible
-from millstream.state.keyed import NO_KEY, KeyContext, KeyedStateStore, StateDescription
+from millstream.ports import ManualClock
+from millstream.state.key_context import NO_KEY, KeyContext
+from millstream.state.keyed import KeyedStateStore, StateDescription
 from millstream.state.serializers import serializer_for
 
 
@@ -48,7 +50,7 @@ class Operator:
         self.tables = PlainTables()
         self.context = KeyContext()
         self.context.key = key
-        self.store = KeyedStateStore(self.tables, self.context, "dedupe", serializer_for(), serializer_for)
+        self.store = KeyedStateStore(self.tables, self.context, "dedupe", serializer_for(), serializer_for, ManualClock())
 
     def restarted(self, key: Any = NO_KEY) -> Operator:
         new = Operator(key)

@@ -13,7 +13,8 @@ from millstream.contracts.state_chunks import decode_chunk
 from millstream.contracts.state_descriptors import ListStateDescriptor, MapStateDescriptor, ValueStateDescriptor
 from millstream.errors import DamagedState, StateNotEncodable, UnsupportedKey
 from millstream.ports import ManualClock
-from millstream.state.keyed import KeyContext, KeyedStateStore
+from millstream.state.key_context import KeyContext
+from millstream.state.keyed import KeyedStateStore
 from millstream.state.serializers import serializer_for
 from millstream_memory import MemoryStateBackend
 
@@ -312,7 +313,7 @@ def handles(key_context: KeyContext) -> Iterator[Any]:
     """Tables and the store of handles above them, swapped together as the engine does it."""
     stores: list[KeyedStateStore] = []
     tables = opened(lambda: [store.rebind() for store in stores] and None)
-    stores.append(KeyedStateStore(tables, key_context, "dedupe", serializer_for(), serializer_for))
+    stores.append(KeyedStateStore(tables, key_context, "dedupe", serializer_for(), serializer_for, ManualClock()))
     yield tables
     yield stores[0]
 
@@ -345,7 +346,7 @@ def test_handles_used_while_a_snapshot_is_pending_do_not_reach_into_it():
     use(50)
 
     restored = opened()
-    new_store = KeyedStateStore(restored, context, "dedupe", serializer_for(), serializer_for)
+    new_store = KeyedStateStore(restored, context, "dedupe", serializer_for(), serializer_for, ManualClock())
     chunks: dict[str, list[StateChunk]] = {}
     for chunk in snapshot.chunks():
         chunks.setdefault(chunk.table, []).append(chunk)

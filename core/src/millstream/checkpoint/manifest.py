@@ -44,13 +44,13 @@ class OperatorListRef(msgspec.Struct, frozen=True):
     """Items of an operator list state.
 
     Attributes:
-        mode: how the items are dealt out when the parallelism changes.
-        items: in order.
+        mode: how the items are dealt out: `split` and `lane` when the parallelism changes, `union` and `broadcast` always.
+        items: in order; of a `broadcast` the one copy.
         lanes: the lane of each item, for mode `lane`.
         description: how the items were written; None where that is the engine's own affair.
     """
 
-    mode: Literal["split", "lane"]
+    mode: Literal["split", "union", "broadcast", "lane"]
     items: list[BlobRef]
     lanes: list[int] = []
     description: SerializerDescription | None = None

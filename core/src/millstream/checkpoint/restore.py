@@ -6,7 +6,7 @@ operator lists by their mode, and event time restarts at the minimum over the ke
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import msgspec
 
@@ -15,18 +15,20 @@ from millstream.contracts.key_groups import key_group_range
 from millstream.contracts.serializer import SerializerDescription
 from millstream.errors import RestoreMismatch
 from millstream.state.keyed import StateDescription
-from millstream.state.operator import split_list_state
+from millstream.state.operator import ListMode
+from millstream.state.redistribution import broadcast_state, split_list_states, union_list_state
 
 if TYPE_CHECKING:
     from millstream.graph.job_graph import ChainedOperator, JobGraph
 
 
 class FileBlob(msgspec.Struct, frozen=True):
-    """A blob, the file that holds it, and how it was written."""
+    """A blob, the file that holds it, how it was written, and how it was dealt out."""
 
     file: FileRef
     blob: BlobRef
     description: SerializerDescription | None = None
+    mode: ListMode = "split"
 
 
 class FileChunk(msgspec.Struct, frozen=True):
@@ -98,7 +100,7 @@ class RestorePlan:
             raise self._mismatch(f"it belongs to job {self.manifest.job_name!r}", "Give the job that name, or resume from its own checkpoint.")
         wanted = {operator.uid: (operator, vertex.parallelism) for vertex, operator in self._job.operators()}
         for info in self.manifest.operators:
-            if not info.keeps_state:
+            if not info.keeps_state and not self._holds_lists(info.uid):
                 continue
             found = wanted.get(info.uid)
             if found is None:
@@ -112,6 +114,10 @@ class RestorePlan:
                     f"{found[0].max_parallelism}. A key would be looked up in the wrong group",
                     f"Set max_parallelism={info.max_parallelism}, or start afresh with --resume never.",
                 )
+
+    def _holds_lists(self, uid: str) -> bool:
+        """Whether there is state of functions that any operator may have."""
+        return any(state.lists for _, state in self._parts.get(uid, {}).values())
 
     def for_operator(self, operator: ChainedOperator, subtask: int, parallelism: int) -> OperatorRestore:
         """What one subtask takes over."""
@@ -140,15 +146,16 @@ class RestorePlan:
     def _lists(
         self, parts: dict[int, tuple[FileRef | None, OperatorState]], subtask: int, parallelism: int, old_parallelism: int
     ) -> dict[str, list[FileBlob]]:
-        names = sorted({name for _, state in parts.values() for name, ref in state.lists.items() if ref.mode == "split"})
-        result = {}
-        for number, name in enumerate(names):
-            per_subtask: list[list[FileBlob]] = [[] for _ in range(old_parallelism)]
-            for index, (file, state) in parts.items():
-                if name in state.lists and file is not None:
-                    ref = state.lists[name]
-                    per_subtask[index] = [FileBlob(file, item, ref.description) for item in ref.items]
-            result[name] = split_list_state(per_subtask, parallelism, number)[subtask]
+        by_mode: dict[str, list[dict[str, list[FileBlob]]]] = {mode: [{} for _ in range(old_parallelism)] for mode in get_args(ListMode)}
+        for index, (file, state) in parts.items():
+            for name, ref in state.lists.items():
+                if ref.mode != "lane" and file is not None:
+                    by_mode[ref.mode][index][name] = [FileBlob(file, item, ref.description, ref.mode) for item in ref.items]
+        result = split_list_states(by_mode["split"], parallelism)[subtask]
+        for mode, deal in (("union", union_list_state), ("broadcast", broadcast_state)):
+            for name in sorted({name for states in by_mode[mode] for name in states}):
+                copies = [states[name] for states in by_mode[mode] if name in states]
+                result.setdefault(name, []).extend(deal(copies, parallelism)[subtask])
         return result
 
     def _lanes(self, parts: dict[int, tuple[FileRef | None, OperatorState]], subtask: int, parallelism: int) -> dict[str, list[LaneBlob]]:

@@ -10,17 +10,19 @@ if TYPE_CHECKING:
 
     from millstream.contracts.metrics import MetricGroup
     from millstream.contracts.state_descriptors import (
-        ListState,
+        AggregatingStateDescriptor,
         ListStateDescriptor,
-        MapState,
         MapStateDescriptor,
-        ValueState,
+        ReducingStateDescriptor,
         ValueStateDescriptor,
     )
+    from millstream.contracts.state_handles import AggregatingState, BroadcastState, ListState, MapState, ReducingState, ValueState
 
 T = TypeVar("T")
 K = TypeVar("K")
 V = TypeVar("V")
+I = TypeVar("I")  # noqa: E741 - input
+O = TypeVar("O")  # noqa: E741 - output
 O_contra = TypeVar("O_contra", contravariant=True)
 
 
@@ -77,8 +79,29 @@ class RuntimeContext(ABC):
         """Keyed map state. Raises NotKeyed outside a keyed operator."""
 
     @abstractmethod
+    def get_reducing_state(self, descriptor: ReducingStateDescriptor[T]) -> ReducingState[T]:
+        """Keyed reducing state. Raises NotKeyed outside a keyed operator."""
+
+    @abstractmethod
+    def get_aggregating_state(self, descriptor: AggregatingStateDescriptor[I, Any, O]) -> AggregatingState[I, O]:
+        """Keyed aggregating state. Raises NotKeyed outside a keyed operator."""
+
+    @abstractmethod
     def get_operator_list_state(self, descriptor: ListStateDescriptor[T]) -> ListState[T]:
         """List state of the subtask: kept in checkpoints, dealt out anew when the parallelism changes."""
+
+    @abstractmethod
+    def get_union_list_state(self, descriptor: ListStateDescriptor[T]) -> ListState[T]:
+        """List state of the subtask that every subtask gets whole at every restore, also at the same parallelism.
+
+        The elements of all subtasks are in the list then, in the order of the subtasks. Take what is this subtask's and `update` the
+        list with it, in `open`: the next checkpoint stores of each subtask what is in its list, and what stays in all of them is there
+        once for each.
+        """
+
+    @abstractmethod
+    def get_broadcast_state(self, descriptor: MapStateDescriptor[K, V]) -> BroadcastState[K, V]:
+        """Map state of which every subtask has a copy: all have to be equal, and subtasks that a restore adds get a copy of another."""
 
     @abstractmethod
     def accumulator(self, name: str, initial: T, combine: Callable[[T, T], T]) -> Accumulator[T]:

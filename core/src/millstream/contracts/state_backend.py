@@ -11,15 +11,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, MutableMapping
+    from collections.abc import Callable, Iterable, MutableMapping, Sequence
 
     from millstream.contracts.serializer import Serializer
     from millstream.ports import Clock
+
+
+DROPPED: Final = object()
+"""What a table's `transform` gives for an entry that is to be left out."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +35,16 @@ class TableSpec:
         layout: `flat` or `namespaced`.
         keys: how keys become bytes.
         values: how values become bytes.
+        transform: what becomes of values on their way into chunks (of the spec that `table` was asked with) or out of them (of the one
+            that `restore` was): DROPPED in the place of a value leaves its entry out. It changes no value in place. None leaves all as
+            they are. `millstream.contracts.state_chunks` applies it; values that were encoded early go into chunks without it.
     """
 
     name: str
     layout: Literal["flat", "namespaced"]
     keys: Serializer[Any]
     values: Serializer[Any]
+    transform: Callable[[Sequence[Any]], list[Any]] | None = None
 
 
 class StateChunk(msgspec.Struct, frozen=True):

@@ -12,10 +12,11 @@ because something touched them while the snapshot was pending.
 from __future__ import annotations
 
 import struct
+from itertools import compress
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 from zlib import crc32
 
-from millstream.contracts.state_backend import StateChunk
+from millstream.contracts.state_backend import DROPPED, StateChunk
 from millstream.errors import DamagedState
 
 if TYPE_CHECKING:
@@ -40,9 +41,20 @@ class Segment(NamedTuple):
         namespaces: None in a flat table.
     """
 
-    keys: list[Any]
-    namespaces: tuple[int, ...] | None
-    values: list[Any]
+    keys: Sequence[Any]
+    namespaces: Sequence[int] | None
+    values: Sequence[Any]
+
+
+def transformed(spec: TableSpec, keys: Sequence[Any], values: Sequence[Any], namespaces: Sequence[int] | None = None) -> Segment:
+    """Entries as the table's `transform` leaves them; for whoever encodes segments."""
+    if spec.transform is None:
+        return Segment(keys, namespaces, values)
+    values = spec.transform(values)
+    kept = [value is not DROPPED for value in values]
+    if all(kept):
+        return Segment(keys, namespaces, values)
+    return Segment(list(compress(keys, kept)), None if namespaces is None else list(compress(namespaces, kept)), list(compress(values, kept)))
 
 
 def encode_segment(
@@ -81,6 +93,7 @@ def assemble(layout: Literal["flat", "namespaced"], segments: Sequence[bytes]) -
 
 def encode_chunk(spec: TableSpec, key_group: int, keys: Sequence[Any], values: Sequence[Any], namespaces: Sequence[int] | None = None) -> StateChunk:
     """A whole chunk at once, for tables that are small."""
+    keys, namespaces, values = transformed(spec, keys, values, namespaces)
     data = assemble(spec.layout, [encode_segment(spec, keys, values, namespaces)])
     return StateChunk(table=spec.name, key_group=key_group, entries=len(keys), data=data)
 
@@ -89,7 +102,7 @@ def decode_chunk(spec: TableSpec, chunk: StateChunk) -> Iterator[Segment]:
     """The entries of a chunk, segment by segment. Nothing is decoded before the whole chunk is known to be intact.
 
     Args:
-        spec: the table, with serializers that can read what the chunk's own wrote.
+        spec: the table, with serializers that can read what the chunk's own wrote. Its `transform` is applied.
         chunk: the chunk.
 
     Raises:
@@ -111,9 +124,9 @@ class _Reader:
         count = self._check_head()
         entries = 0
         for _ in range(count):
-            segment = self._segment()
-            entries += len(segment.keys)
-            yield segment
+            keys, namespaces, values = self._segment()
+            entries += len(keys)
+            yield transformed(self._spec, keys, values, namespaces)
         if self._at != self._end:
             raise self._damaged(f"{self._end - self._at} bytes follow the last segment")
         if entries != self._chunk.entries:

@@ -1,24 +1,28 @@
-"""Names and types of state, and the handles through which functions use it.
+"""Names and types of state.
 
 A declared type makes the state typed: versioned, evolvable, readable by other tools (`design`: typed serializer). Without one it
-goes through the data codec.
+goes through the data codec. `ttl` lets keyed state expire; operator state does not.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from millstream.errors import InvalidName
+from millstream.contracts.functions import AggregateFunction, ReduceFunction, RichFunction
+from millstream.contracts.state_ttl import StateTtlConfig, check_ttl
+from millstream.errors import InvalidArgument, InvalidName
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable
 
 T = TypeVar("T")
 K = TypeVar("K")
 V = TypeVar("V")
+I = TypeVar("I")  # noqa: E741 - input
+A = TypeVar("A")
+O = TypeVar("O")  # noqa: E741 - output
 
 
 def check_name(what: str, name: str) -> None:
@@ -35,27 +39,32 @@ class ValueStateDescriptor(Generic[T]):
         name: unique within the operator.
         type: declared type of the value, or None for the data codec.
         default: what `value()` gives for a key that has none. It is not copied: do not mutate it.
+        ttl: time to live; None for ever.
     """
 
     name: str
     type: builtins.type[T] | Any = None
     default: T | None = None
+    ttl: StateTtlConfig | None = field(default=None, kw_only=True)
 
     if TYPE_CHECKING:  # the dataclass makes the real one; these say what T is
 
         @overload
-        def __init__(self, name: str, type: builtins.type[T], default: T | None = None) -> None: ...
+        def __init__(self, name: str, type: builtins.type[T], default: T | None = None, *, ttl: StateTtlConfig | None = None) -> None: ...
 
         @overload
-        def __init__(self, name: str, type: None = None, *, default: T) -> None: ...
+        def __init__(self, name: str, type: None = None, *, default: T, ttl: StateTtlConfig | None = None) -> None: ...
 
         @overload
-        def __init__(self: ValueStateDescriptor[Any], name: str, type: Any = None, default: Any = None) -> None: ...
+        def __init__(
+            self: ValueStateDescriptor[Any], name: str, type: Any = None, default: Any = None, *, ttl: StateTtlConfig | None = None
+        ) -> None: ...
 
         def __init__(self, *args: Any, **kwargs: Any) -> None: ...
 
     def __post_init__(self) -> None:
         check_name("state", self.name)
+        check_ttl(self.ttl)
 
 
 @dataclass(frozen=True)
@@ -65,128 +74,143 @@ class ListStateDescriptor(Generic[T]):
     Args:
         name: unique within the operator.
         type: declared type of an element, or None for the data codec.
+        ttl: time to live of each element of keyed state; None for ever.
     """
 
     name: str
     type: builtins.type[T] | Any = None
+    ttl: StateTtlConfig | None = field(default=None, kw_only=True)
 
     if TYPE_CHECKING:  # the dataclass makes the real one; these say what T is
 
         @overload
-        def __init__(self, name: str, type: builtins.type[T]) -> None: ...
+        def __init__(self, name: str, type: builtins.type[T], *, ttl: StateTtlConfig | None = None) -> None: ...
 
         @overload
-        def __init__(self: ListStateDescriptor[Any], name: str, type: Any = None) -> None: ...
+        def __init__(self: ListStateDescriptor[Any], name: str, type: Any = None, *, ttl: StateTtlConfig | None = None) -> None: ...
 
         def __init__(self, *args: Any, **kwargs: Any) -> None: ...
 
     def __post_init__(self) -> None:
         check_name("state", self.name)
+        check_ttl(self.ttl)
 
 
 @dataclass(frozen=True)
 class MapStateDescriptor(Generic[K, V]):
-    """A dict per key. The order of iteration is not part of the contract.
+    """A dict per key, or, as operator state, a dict of which every subtask has a copy. The order of iteration is not part of the contract.
 
     Args:
         name: unique within the operator.
         key_type: declared type of the map's keys, or None for the data codec.
         value_type: declared type of the map's values, or None for the data codec.
+        ttl: time to live of each entry of keyed state; None for ever.
     """
 
     name: str
     key_type: type[K] | Any = None
     value_type: type[V] | Any = None
+    ttl: StateTtlConfig | None = field(default=None, kw_only=True)
 
     if TYPE_CHECKING:  # the dataclass makes the real one; these say what T is
 
         @overload
-        def __init__(self, name: str, key_type: type[K], value_type: type[V]) -> None: ...
+        def __init__(self, name: str, key_type: type[K], value_type: type[V], *, ttl: StateTtlConfig | None = None) -> None: ...
 
         @overload
-        def __init__(self: MapStateDescriptor[Any, Any], name: str, key_type: Any = None, value_type: Any = None) -> None: ...
+        def __init__(
+            self: MapStateDescriptor[Any, Any], name: str, key_type: Any = None, value_type: Any = None, *, ttl: StateTtlConfig | None = None
+        ) -> None: ...
 
         def __init__(self, *args: Any, **kwargs: Any) -> None: ...
 
     def __post_init__(self) -> None:
         check_name("state", self.name)
+        check_ttl(self.ttl)
 
 
-class State(ABC):
-    """Belongs to the current key."""
+@dataclass(frozen=True)
+class ReducingStateDescriptor(Generic[T]):
+    """One value per key, into which each added value is reduced at once.
 
-    @abstractmethod
-    def clear(self) -> None:
-        """Forgets what the current key has."""
+    Args:
+        name: unique within the operator.
+        reduce_function: combines the value so far with an added one. Subtasks may share it and it is not opened: keep nothing in it.
+        type: declared type of the values, or None for the data codec.
+        ttl: time to live; None for ever.
+
+    Raises:
+        InvalidArgument: the function is none, or needs `open` or `close`.
+    """
+
+    name: str
+    reduce_function: Callable[[T, T], T] | ReduceFunction[T]
+    type: builtins.type[T] | Any = None
+    ttl: StateTtlConfig | None = field(default=None, kw_only=True)
+
+    if TYPE_CHECKING:  # the dataclass makes the real one; these say what T is
+
+        @overload
+        def __init__(
+            self, name: str, reduce_function: Callable[[T, T], T], type: builtins.type[T] | None = None, *, ttl: StateTtlConfig | None = None
+        ) -> None: ...
+
+        @overload
+        def __init__(
+            self, name: str, reduce_function: ReduceFunction[T], type: builtins.type[T] | None = None, *, ttl: StateTtlConfig | None = None
+        ) -> None: ...
+
+        @overload
+        def __init__(
+            self: ReducingStateDescriptor[Any], name: str, reduce_function: Any, type: Any = None, *, ttl: StateTtlConfig | None = None
+        ) -> None: ...
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+
+    def __post_init__(self) -> None:
+        check_name("state", self.name)
+        check_ttl(self.ttl)
+        what, function = f"the function of reducing state {self.name!r}", self.reduce_function
+        if not isinstance(function, ReduceFunction) and (isinstance(function, type) or not callable(function)):
+            raise InvalidArgument(what=what, value=repr(function), allowed="a function of two values, or a ReduceFunction object")
+        _check_life(what, function)
 
 
-class ValueState(State, Generic[T]):
-    """One value of the current key."""
+@dataclass(frozen=True)
+class AggregatingStateDescriptor(Generic[I, A, O]):
+    """One accumulator per key, to which each added value is added at once.
 
-    @abstractmethod
-    def value(self) -> T | None:
-        """The value, or the descriptor's default."""
+    Args:
+        name: unique within the operator.
+        aggregate_function: makes accumulators, adds to them, gives results. Subtasks may share it and it is not opened: keep nothing in it.
+        accumulator_type: declared type of the accumulators, or None for the data codec.
+        ttl: time to live; None for ever.
 
-    @abstractmethod
-    def update(self, value: T) -> None:
-        """Sets it. None is a value like any other."""
+    Raises:
+        InvalidArgument: the function is no AggregateFunction, or needs `open` or `close`.
+    """
 
+    name: str
+    aggregate_function: AggregateFunction[I, A, O]
+    accumulator_type: type[A] | Any = None
+    ttl: StateTtlConfig | None = field(default=None, kw_only=True)
 
-class ListState(State, Generic[T]):
-    """A list of the current key (or, as operator state, of the subtask)."""
-
-    @abstractmethod
-    def get(self) -> Iterable[T]:
-        """The elements in order. Change them through `update` only."""
-
-    @abstractmethod
-    def add(self, value: T) -> None:
-        """Appends one element."""
-
-    @abstractmethod
-    def add_all(self, values: Iterable[T]) -> None:
-        """Appends several."""
-
-    @abstractmethod
-    def update(self, values: Iterable[T]) -> None:
-        """Replaces the whole list."""
+    def __post_init__(self) -> None:
+        check_name("state", self.name)
+        check_ttl(self.ttl)
+        what, function = f"the function of aggregating state {self.name!r}", self.aggregate_function
+        if not isinstance(function, AggregateFunction):
+            raise InvalidArgument(what=what, value=repr(function), allowed="an AggregateFunction object")
+        _check_life(what, function)
 
 
-class MapState(State, Generic[K, V]):
-    """A dict of the current key."""
-
-    @abstractmethod
-    def get(self, key: K) -> V | None:
-        """The entry, or None."""
-
-    @abstractmethod
-    def put(self, key: K, value: V) -> None:
-        """Sets one entry."""
-
-    @abstractmethod
-    def put_all(self, entries: Iterable[tuple[K, V]]) -> None:
-        """Sets several."""
-
-    @abstractmethod
-    def remove(self, key: K) -> None:
-        """Drops one entry; an absent one is no error."""
-
-    @abstractmethod
-    def contains(self, key: K) -> bool:
-        """Whether there is such an entry."""
-
-    @abstractmethod
-    def items(self) -> Iterator[tuple[K, V]]:
-        """The entries, in no promised order."""
-
-    @abstractmethod
-    def keys(self) -> Iterator[K]:
-        """The keys, in no promised order."""
-
-    @abstractmethod
-    def values(self) -> Iterator[V]:
-        """The values, in no promised order."""
-
-    @abstractmethod
-    def is_empty(self) -> bool:
-        """Whether there is no entry."""
+def _check_life(what: str, function: object) -> None:
+    """A function of a state has no context of its own: nobody would call its `open`."""
+    for method in ("open", "close"):
+        if isinstance(function, RichFunction) and getattr(type(function), method) is not getattr(RichFunction, method):
+            raise InvalidArgument(
+                what=what,
+                value=f"{type(function).__qualname__} with {method}()",
+                allowed=f"one without {method}(): the function of a state is neither opened nor closed",
+                hint=" Do in the operator's own function what has to be done there.",
+            )

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from millstream.checkpoint.manifest import FileRef, blob, verify_file
 from millstream.contracts.state_backend import StateChunk
 from millstream.errors import DamagedCheckpoint
+from millstream.state.operator import StoredItems
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from millstream.checkpoint.restore import FileBlob, FileChunk, OperatorRestore
-    from millstream.contracts.serializer import SerializerDescription
     from millstream.state.keyed import StateDescription
 
 
@@ -24,7 +25,7 @@ class RestoredState:
     Attributes:
         watermark: event time to start from, ms; None for the beginning.
         keyed: for each former subtask, the chunks of its tables and what they were written as.
-        lists: items of operator list states, each with how it was written.
+        lists: what this subtask was given of operator states, in parts that were written alike.
         lanes: items of lane lists with their lane.
         lane_count: lanes used so far.
         checkpoint_id: the checkpoint all this comes from; None on a fresh start.
@@ -32,7 +33,7 @@ class RestoredState:
 
     watermark: int | None = None
     keyed: list[tuple[dict[str, list[StateChunk]], dict[str, StateDescription]]] = field(default_factory=list)
-    lists: dict[str, list[tuple[SerializerDescription | None, bytes]]] = field(default_factory=dict)
+    lists: dict[str, list[StoredItems]] = field(default_factory=dict)
     lanes: dict[str, list[tuple[int, bytes]]] = field(default_factory=dict)
     lane_count: int = 0
     checkpoint_id: int | None = None
@@ -73,12 +74,16 @@ class StateReader:
             tables.setdefault(ref.table, []).append(StateChunk(ref.table, ref.key_group, ref.entries, data))
         return tables
 
+    def _items(self, items: list[FileBlob]) -> list[StoredItems]:
+        alike = groupby(items, key=lambda item: (item.description, item.mode))
+        return [StoredItems(description, [self._blob(item) for item in part], mode) for (description, mode), part in alike]
+
     def load(self, part: OperatorRestore, checkpoint_id: int) -> RestoredState:
         """What one operator takes over."""
         return RestoredState(
             watermark=part.watermark,
             keyed=[(self._chunks(keyed.chunks), keyed.tables) for keyed in part.keyed],
-            lists={name: [(item.description, self._blob(item)) for item in items] for name, items in part.lists.items()},
+            lists={name: self._items(items) for name, items in part.lists.items()},
             lanes={name: [(entry.lane, self._blob(entry.item)) for entry in items] for name, items in part.lanes.items()},
             lane_count=part.lane_count,
             checkpoint_id=checkpoint_id,

@@ -64,9 +64,9 @@ class TaskSnapshot:
         if part.tables is not None:
             chunks = [ChunkRef(c.table, c.key_group, c.entries, file.add(c.data)) for c in part.tables.chunks()]
         lists = {
-            name: OperatorListRef("split", [file.add(item) for item in items], description=part.descriptions.get(name))
-            for name, items in part.lists.items()
-            if items
+            name: OperatorListRef(stored.mode, [file.add(item) for item in stored.items], description=stored.description)
+            for name, stored in part.lists.items()
+            if stored.items
         }
         for name, entries in part.lanes.items():
             if entries:

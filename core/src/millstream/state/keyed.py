@@ -1,184 +1,46 @@
-"""Keyed state: the handles that show functions what belongs to the current key, and the states of one operator by name."""
+"""The keyed states of one operator by name: declared by functions, read from checkpoints, described for them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, NoReturn, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar, cast
 
 import msgspec
 
+from millstream.contracts.functions import ReduceFunction
 from millstream.contracts.serializer import SerializerDescription, Verdict
 from millstream.contracts.state_backend import StateChunk, TableSpec
-from millstream.contracts.state_descriptors import (
-    ListState,
-    ListStateDescriptor,
-    MapState,
-    MapStateDescriptor,
-    ValueState,
-    ValueStateDescriptor,
-)
-from millstream.errors import InvalidArgument, NoCurrentKey, StateDeclaredTwice, StateIncompatible
+from millstream.errors import InvalidArgument, StateDeclaredTwice, StateIncompatible
 from millstream.state.data_codec import DataCodec
+from millstream.state.heap_states import HeapAggregatingState, HeapListState, HeapMapState, HeapReducingState, HeapState, HeapValueState
+from millstream.state.ttl import LIST, MAP, PAIR, Stamping, StoredTtl, on_read, on_write
+from millstream.state.ttl_states import TtlAggregatingState, TtlListState, TtlMapState, TtlReducingState, TtlValueState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from millstream.contracts.serializer import Serializer
     from millstream.contracts.state_backend import KeyedTables
+    from millstream.contracts.state_descriptors import (
+        AggregatingStateDescriptor,
+        ListStateDescriptor,
+        MapStateDescriptor,
+        ReducingStateDescriptor,
+        ValueStateDescriptor,
+    )
+    from millstream.contracts.state_handles import AggregatingState, ListState, MapState, ReducingState, ValueState
+    from millstream.contracts.state_ttl import StateTtlConfig
+    from millstream.ports import Clock
+    from millstream.state.key_context import HasKey
 
 T = TypeVar("T")
 K = TypeVar("K")
 V = TypeVar("V")
-H = TypeVar("H", bound="HeapValueState[Any] | HeapListState[Any] | HeapMapState[Any, Any]")
+I = TypeVar("I")  # noqa: E741 - input
+O = TypeVar("O")  # noqa: E741 - output
+H = TypeVar("H")
 
 ENGINE_PREFIX: Final = "@"
 """Starts the names of tables that belong to operators themselves; states of functions cannot have such a name."""
-
-
-class _NoKey:
-    """Stands where a key should be. It cannot be hashed, so every table refuses it, at no cost to those who have a key."""
-
-    __slots__ = ()
-
-    def __hash__(self) -> NoReturn:
-        raise NoCurrentKey
-
-    def __repr__(self) -> str:
-        return "NO_KEY"
-
-    def __reduce__(self) -> str:
-        return "NO_KEY"
-
-
-NO_KEY: Final = _NoKey()
-
-
-class HasKey(Protocol):
-    """Anything that knows the current key, NO_KEY outside of records and timers."""
-
-    key: Any
-
-
-class KeyContext:
-    """Holds the current key of an operator, NO_KEY outside of records and timers."""
-
-    __slots__ = ("key",)
-
-    def __init__(self) -> None:
-        self.key: Any = NO_KEY
-
-
-class _HeapState:
-    """A flat table, looked at through the current key."""
-
-    __slots__ = ("_context", "_table")
-
-    def __init__(self, context: HasKey) -> None:
-        self._context = context
-        self._table: MutableMapping[Any, Any] = {}
-
-    def bind(self, table: MutableMapping[Any, Any]) -> None:
-        """Takes the table as it is to be used from now on."""
-        self._table = table
-
-    def clear(self) -> None:
-        key = self._context.key
-        if key in self._table:  # unlike pop, which hashes no key when the dict is empty, this refuses NO_KEY always
-            del self._table[key]
-
-
-class HeapValueState(_HeapState, ValueState[T]):
-    """One value a key."""
-
-    __slots__ = ("_default",)
-
-    def __init__(self, context: HasKey, default: T | None) -> None:
-        super().__init__(context)
-        self._default = default
-
-    def value(self) -> T | None:
-        try:
-            return self._table[self._context.key]  # type: ignore[no-any-return]  # a cast would cost as much as the look-up
-        except KeyError:
-            return self._default
-
-    def update(self, value: T) -> None:
-        self._table[self._context.key] = value
-
-
-class HeapListState(_HeapState, ListState[T]):
-    """A list a key; a key without elements is not in it."""
-
-    __slots__ = ()
-
-    def get(self) -> Iterable[T]:
-        elements: Iterable[T] = self._table.get(self._context.key, ())
-        return elements
-
-    def add(self, value: T) -> None:
-        try:
-            self._table[self._context.key].append(value)
-        except KeyError:
-            self._table[self._context.key] = [value]
-
-    def add_all(self, values: Iterable[T]) -> None:
-        added = list(values)
-        if added:
-            self._table.setdefault(self._context.key, []).extend(added)
-
-    def update(self, values: Iterable[T]) -> None:
-        replaced = list(values)
-        if replaced:
-            self._table[self._context.key] = replaced
-        else:
-            self.clear()
-
-
-_NO_ENTRIES: Final[dict[Any, Any]] = {}
-
-
-class HeapMapState(_HeapState, MapState[K, V]):
-    """A dict a key; a key without entries is not in it."""
-
-    __slots__ = ()
-
-    def _entries(self) -> dict[K, V]:
-        entries: dict[K, V] = self._table.get(self._context.key, _NO_ENTRIES)
-        return entries
-
-    def get(self, key: K) -> V | None:
-        return self._entries().get(key)
-
-    def put(self, key: K, value: V) -> None:
-        try:
-            self._table[self._context.key][key] = value
-        except KeyError:
-            self._table[self._context.key] = {key: value}
-
-    def put_all(self, entries: Iterable[tuple[K, V]]) -> None:
-        added = dict(entries)
-        if added:
-            self._table.setdefault(self._context.key, {}).update(added)
-
-    def remove(self, key: K) -> None:
-        entries = self._entries()
-        entries.pop(key, None)
-        if not entries:
-            self.clear()
-
-    def contains(self, key: K) -> bool:
-        return key in self._entries()
-
-    def items(self) -> Iterator[tuple[K, V]]:
-        return iter(self._entries().items())
-
-    def keys(self) -> Iterator[K]:
-        return iter(self._entries().keys())
-
-    def values(self) -> Iterator[V]:
-        return iter(self._entries().values())
-
-    def is_empty(self) -> bool:
-        return not self._entries()
 
 
 def reader_of(operator_name: str, state: str, part: str, stored: SerializerDescription, serializer: Serializer[Any]) -> Serializer[Any]:
@@ -212,7 +74,8 @@ def _spoken(description: SerializerDescription) -> str:
     return f"type {description.type_name} ({description.kind})"
 
 
-def _is_declared(declared: Any) -> bool:
+def is_declared(declared: Any) -> bool:
+    """Whether it stands for a type of its own rather than for the data codec."""
     return declared is not None and declared is not Any and declared is not object
 
 
@@ -220,14 +83,16 @@ class StateDescription(msgspec.Struct, frozen=True):
     """What a checkpoint says of a keyed state, beside its chunks.
 
     Attributes:
-        kind: `value`, `list`, `map`, or a kind of an operator's own.
+        kind: `value`, `list`, `map`, `reducing`, `aggregating`, or a kind of an operator's own.
         keys: how the keys were written.
         values: how the values were written.
+        ttl: set when the values have time stamps, which `values` then describes with them.
     """
 
     kind: str
     keys: SerializerDescription
     values: SerializerDescription
+    ttl: StoredTtl | None = None
 
 
 class StoredState(NamedTuple):
@@ -237,12 +102,25 @@ class StoredState(NamedTuple):
     chunks: Sequence[StateChunk]
 
 
+class _Form(NamedTuple):
+    """How the entries of a state look: their declared types without time stamps and with them; None for the data codec."""
+
+    stamping: Stamping
+    plain: Any
+    stamped: Any
+
+
+def _form_of_value(declared: Any) -> _Form:
+    return _Form(PAIR, declared, tuple[declared, int]) if is_declared(declared) else _Form(PAIR, None, None)
+
+
 class _Declared(NamedTuple):
     kind: str
     descriptor: Any
     spec: TableSpec
     bind: Callable[[Any], None]
     handle: Any
+    ttl: StateTtlConfig | None
 
 
 class KeyedStateStore:
@@ -254,6 +132,7 @@ class KeyedStateStore:
         operator_name: named in errors.
         keys: the serializer of the operator's keys.
         serializer_for: the serializer of a declared type; of None, the data codec.
+        clock: tells what has expired.
     """
 
     def __init__(
@@ -263,16 +142,18 @@ class KeyedStateStore:
         operator_name: str,
         keys: Serializer[Any],
         serializer_for: Callable[[Any], Serializer[Any]],
+        clock: Clock,
     ) -> None:
         self._tables = tables
         self._context = context
         self._operator_name = operator_name
         self._keys = keys
         self._serializer_for = serializer_for
+        self._now_ms = clock.now_ms
         self._declared: dict[str, _Declared] = {}
         self._stored: dict[str, list[StoredState]] = {}
 
-    def get_state(self, descriptor: ValueStateDescriptor[T]) -> HeapValueState[T]:
+    def get_state(self, descriptor: ValueStateDescriptor[T]) -> ValueState[T]:
         """The value state of that name.
 
         Raises:
@@ -280,22 +161,55 @@ class KeyedStateStore:
             StateIncompatible: the checkpoint holds a state of that name that cannot be read so.
             TypeNotCarried: as for the serializer of the declared type.
         """
-        return self._state("value", descriptor, descriptor.type, lambda: HeapValueState(self._context, descriptor.default))
+        context, default, now_ms = self._context, descriptor.default, self._now_ms
+        return self._state(
+            "value",
+            descriptor,
+            _form_of_value(descriptor.type),
+            lambda: HeapValueState(context, default),
+            lambda ttl: TtlValueState(context, default, ttl, now_ms),
+        )
 
-    def get_list_state(self, descriptor: ListStateDescriptor[T]) -> HeapListState[T]:
+    def get_list_state(self, descriptor: ListStateDescriptor[T]) -> ListState[T]:
         """The list state of that name; otherwise as `get_state`."""
+        context, now_ms = self._context, self._now_ms
         element: Any = descriptor.type
-        declared = list[element] if _is_declared(element) else None
-        return self._state("list", descriptor, declared, lambda: HeapListState(self._context))
+        form = _Form(LIST, list[element], list[tuple[element, int]]) if is_declared(element) else _Form(LIST, None, None)
+        return self._state("list", descriptor, form, lambda: HeapListState(context), lambda ttl: TtlListState(context, ttl, now_ms))
 
-    def get_map_state(self, descriptor: MapStateDescriptor[K, V]) -> HeapMapState[K, V]:
+    def get_map_state(self, descriptor: MapStateDescriptor[K, V]) -> MapState[K, V]:
         """The map state of that name; otherwise as `get_state`. It is typed when both of its types are declared."""
+        context, now_ms = self._context, self._now_ms
         key: Any = descriptor.key_type
         value: Any = descriptor.value_type
-        declared = dict[key, value] if _is_declared(key) and _is_declared(value) else None
-        return self._state("map", descriptor, declared, lambda: HeapMapState(self._context))
+        typed = is_declared(key) and is_declared(value)
+        form = _Form(MAP, dict[key, value], dict[key, tuple[value, int]]) if typed else _Form(MAP, None, None)
+        return self._state("map", descriptor, form, lambda: HeapMapState(context), lambda ttl: TtlMapState(context, ttl, now_ms))
 
-    def _state(self, kind: str, descriptor: Any, declared_type: Any, make: Callable[[], H]) -> H:
+    def get_reducing_state(self, descriptor: ReducingStateDescriptor[T]) -> ReducingState[T]:
+        """The reducing state of that name; otherwise as `get_state`."""
+        context, function, now_ms = self._context, descriptor.reduce_function, self._now_ms
+        reduce = function.reduce if isinstance(function, ReduceFunction) else function
+        return self._state(
+            "reducing",
+            descriptor,
+            _form_of_value(descriptor.type),
+            lambda: HeapReducingState(context, reduce),
+            lambda ttl: TtlReducingState(context, reduce, ttl, now_ms),
+        )
+
+    def get_aggregating_state(self, descriptor: AggregatingStateDescriptor[I, Any, O]) -> AggregatingState[I, O]:
+        """The aggregating state of that name; otherwise as `get_state`."""
+        context, function, now_ms = self._context, descriptor.aggregate_function, self._now_ms
+        return self._state(
+            "aggregating",
+            descriptor,
+            _form_of_value(descriptor.accumulator_type),
+            lambda: HeapAggregatingState(context, function),
+            lambda ttl: TtlAggregatingState(context, function, ttl, now_ms),
+        )
+
+    def _state(self, kind: str, descriptor: Any, form: _Form, plain: Callable[[], H], expiring: Callable[[StateTtlConfig], H]) -> H:
         name = descriptor.name
         if name.startswith(ENGINE_PREFIX):
             allowed = f"a name that does not start with {ENGINE_PREFIX!r}, which marks Millstream's own"
@@ -305,8 +219,16 @@ class KeyedStateStore:
             if earlier.descriptor != descriptor:
                 raise self._declared_twice(name, repr(descriptor))
             return cast("H", earlier.handle)
-        handle = make()
-        self._declare(kind, descriptor, TableSpec(name, "flat", self._keys, self._serializer_for(declared_type)), handle.bind, handle)
+        ttl: StateTtlConfig | None = descriptor.ttl
+        if ttl is None or ttl.update_type == "disabled":
+            ttl, handle = None, plain()
+            spec = TableSpec(name, "flat", self._keys, self._serializer_for(form.plain))
+        else:
+            handle = expiring(ttl)
+            transform = on_write(form.stamping, ttl.ttl_ms, self._now_ms)
+            spec = TableSpec(name, "flat", self._keys, self._serializer_for(form.stamped), transform)
+        bind = cast("HeapState", handle).bind
+        self._declare(_Declared(kind, descriptor, spec, bind, handle, ttl), form)
         return handle
 
     def declare_table(
@@ -328,32 +250,40 @@ class KeyedStateStore:
             raise InvalidArgument(what="the name of an operator's own table", value=repr(name), allowed=f"a name that starts with {ENGINE_PREFIX!r}")
         if name in self._declared:
             raise self._declared_twice(name, f"{kind} table")
-        self._declare(kind, f"{kind} table", TableSpec(name, layout, self._keys, values), bind, None)
+        self._declare(_Declared(kind, f"{kind} table", TableSpec(name, layout, self._keys, values), bind, None, None), None)
 
     def _declared_twice(self, name: str, second: str) -> StateDeclaredTwice:
         first = self._declared[name].descriptor
         return StateDeclaredTwice(operator=self._operator_name, state=name, first=first if isinstance(first, str) else repr(first), second=second)
 
-    def _declare(self, kind: str, descriptor: Any, spec: TableSpec, bind: Callable[[Any], None], handle: Any) -> None:
+    def _declare(self, declared: _Declared, form: _Form | None) -> None:
+        spec = declared.spec
         stored = self._stored.get(spec.name, [])
-        readers = [self._reader(kind, spec, part.description) for part in stored]
+        readers = [self._reader(declared, form, part.description) for part in stored]
         self._tables.table(spec)
         for reader, part in zip(readers, stored):
             self._tables.restore(reader, part.chunks)
         self._stored.pop(spec.name, None)
-        self._declared[spec.name] = _Declared(kind, descriptor, spec, bind, handle)
-        bind(self._tables.table(spec))
+        self._declared[spec.name] = declared
+        declared.bind(self._tables.table(spec))
 
-    def _reader(self, kind: str, spec: TableSpec, stored: StateDescription) -> TableSpec:
+    def _reader(self, declared: _Declared, form: _Form | None, stored: StateDescription) -> TableSpec:
         """The table with serializers that read what was stored."""
+        kind, spec, ttl = declared.kind, declared.spec, declared.ttl
         if stored.kind != kind:
             reason = f"a {stored.kind} state is no {kind} state. Give the new state another name."
             raise StateIncompatible(
                 operator=self._operator_name, state=spec.name, stored=f"{stored.kind} state", wanted=f"{kind} state", reason=reason
             )
         keys = reader_of(self._operator_name, spec.name, "keys", stored.keys, spec.keys)
-        values = reader_of(self._operator_name, spec.name, "values", stored.values, spec.values)
-        return TableSpec(spec.name, spec.layout, keys, values)
+        if form is None:
+            return TableSpec(spec.name, spec.layout, keys, reader_of(self._operator_name, spec.name, "values", stored.values, spec.values))
+        # A time to live that came or went since: what was stored has the other form.
+        same = (stored.ttl is None) == (ttl is None)
+        values = spec.values if same else self._serializer_for(form.plain if stored.ttl is None else form.stamped)
+        reader = reader_of(self._operator_name, spec.name, "values", stored.values, values)
+        transform = on_read(form.stamping, stored.ttl, None if ttl is None else ttl.ttl_ms, self._now_ms())
+        return TableSpec(spec.name, spec.layout, keys, reader, transform)
 
     def rebind(self) -> None:
         """Takes every table anew; the backend's `on_swap`."""
@@ -374,7 +304,12 @@ class KeyedStateStore:
     def descriptions(self) -> dict[str, StateDescription]:
         """What to store beside the chunks of a snapshot: ask once its `advance` has returned True."""
         return {
-            name: StateDescription(declared.kind, declared.spec.keys.description(), declared.spec.values.description())
+            name: StateDescription(
+                declared.kind,
+                declared.spec.keys.description(),
+                declared.spec.values.description(),
+                None if declared.ttl is None else StoredTtl(declared.ttl.ttl_ms, self._now_ms()),
+            )
             for name, declared in self._declared.items()
         }
 

@@ -7,7 +7,7 @@ from itertools import islice, repeat, starmap
 from typing import TYPE_CHECKING, Any, Final
 
 from millstream.contracts.state_backend import StateBackendContext, StateChunk, TableSnapshot, TableSpec
-from millstream.contracts.state_chunks import assemble, encode_segment
+from millstream.contracts.state_chunks import assemble, encode_segment, transformed
 from millstream.errors import StateNotEncodable
 
 if TYPE_CHECKING:
@@ -155,6 +155,7 @@ class MemoryTableSnapshot(TableSnapshot):
         """Encodes a key group in segments whose size follows from that of the values: by bytes, not by entries."""
         spec = table.spec
         segments: list[bytes] = []
+        entries = 0
         at, size = 0, _FIRST_SEGMENT_ENTRIES
         while at < len(group.keys):
             part = group.part(at, at + size)
@@ -163,11 +164,13 @@ class MemoryTableSnapshot(TableSnapshot):
             except Exception as error:  # encoding may call the methods of a user's type, which raise anything
                 raise self._not_encodable(spec, _culprit(spec, part.keys, part.values), error) from error
             segments.append(segment)
+            entries += len(part.keys)
             at += size
             size = max(1, min(STEP_ENTRIES, _SEGMENT_BYTES * size // len(segment), 8 * size))
             yield
-        data = assemble(spec.layout, segments)
-        self._chunks.append(StateChunk(table=spec.name, key_group=number, entries=len(group.keys), data=data))
+        if entries:
+            data = assemble(spec.layout, segments)
+            self._chunks.append(StateChunk(table=spec.name, key_group=number, entries=entries, data=data))
 
 
 class _Group:
@@ -186,10 +189,16 @@ class _Group:
         return part
 
     def encode(self, spec: TableSpec, early: dict[Any, Any]) -> bytes:
-        """A segment, with the values that were encoded early at its end."""
+        """A segment, with the values that were encoded early at its end; what the table's transform drops is gone from the group."""
         alone = self._sort_out(early) if early else []
+        if spec.transform is not None:
+            self._transform(spec, len(self.keys) - len(alone))
         values = self.values[: len(self.keys) - len(alone)]
         return encode_segment(spec, self.keys, values, self.namespaces if spec.layout == "namespaced" else None, alone)
+
+    def _transform(self, spec: TableSpec, count: int) -> None:
+        kept = transformed(spec, self.keys[:count], self.values[:count], self.namespaces[:count])
+        self.keys[:count], self.values[:count], self.namespaces[:count] = kept.keys, kept.values, kept.namespaces or ()
 
     def _sort_out(self, early: dict[Any, Any]) -> list[bytes]:
         if self.namespaces:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from millstream.contracts.metrics import MetricGroup
-    from millstream.contracts.serializer import SerializerDescription
     from millstream.contracts.sink import AnySink
     from millstream.contracts.source import Source
     from millstream.contracts.state_backend import KeyedTables, TableSnapshot
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from millstream.runtime.operators.loops import Loop
     from millstream.runtime.operators.policy import Origin
     from millstream.runtime.restored import RestoredState
+    from millstream.state.operator import StoredItems
 
 
 class Output:
@@ -125,14 +125,12 @@ class OperatorSnapshot:
 
     Attributes:
         tables: keyed state on its way to bytes; None when there is none.
-        lists: items of list states, by name.
-        descriptions: how the items of a list were written.
+        lists: what a checkpoint deals out by item, by name.
         lanes: items of lane lists, by name, each with its lane.
     """
 
     tables: TableSnapshot | None = None
-    lists: dict[str, list[bytes]] = field(default_factory=dict)
-    descriptions: dict[str, SerializerDescription] = field(default_factory=dict)
+    lists: dict[str, StoredItems] = field(default_factory=dict)
     lanes: dict[str, list[tuple[int, bytes]]] = field(default_factory=dict)
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import copy
-from itertools import groupby
-from operator import itemgetter
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 from millstream.contracts.context import Accumulator, RuntimeContext
 from millstream.contracts.functions import RichFunction
-from millstream.errors import FunctionStoppedIteration, MillstreamError, NotCopyable, NotKeyed
+from millstream.errors import FunctionStoppedIteration, MillstreamError, NotCopyable, NotKeyed, UndeclaredState
 from millstream.runtime.operators.base import Operator, OperatorContext, OperatorSnapshot, Output
 from millstream.runtime.operators.policy import ErrorPolicy
-from millstream.state.operator import OperatorStateStore, StoredItems
+from millstream.state.operator import OperatorStateStore
 from millstream.state.serializers import serializer_for
 
 if TYPE_CHECKING:
@@ -21,18 +19,20 @@ if TYPE_CHECKING:
     from millstream.contracts.on_error import OnError
     from millstream.contracts.serializer import Serializer
     from millstream.contracts.state_descriptors import (
-        ListState,
+        AggregatingStateDescriptor,
         ListStateDescriptor,
-        MapState,
         MapStateDescriptor,
-        ValueState,
+        ReducingStateDescriptor,
         ValueStateDescriptor,
     )
+    from millstream.contracts.state_handles import AggregatingState, BroadcastState, ListState, MapState, ReducingState, ValueState
     from millstream.state.keyed import KeyedStateStore
 
 T = TypeVar("T")
 K = TypeVar("K")
 V = TypeVar("V")
+I = TypeVar("I")  # noqa: E741 - input
+O = TypeVar("O")  # noqa: E741 - output
 
 END = object()
 EXHAUSTED = object()
@@ -67,8 +67,20 @@ class FunctionContext(RuntimeContext):
     def get_map_state(self, descriptor: MapStateDescriptor[K, V]) -> MapState[K, V]:
         return self._keyed_store(descriptor).get_map_state(descriptor)
 
+    def get_reducing_state(self, descriptor: ReducingStateDescriptor[T]) -> ReducingState[T]:
+        return self._keyed_store(descriptor).get_reducing_state(descriptor)
+
+    def get_aggregating_state(self, descriptor: AggregatingStateDescriptor[I, Any, O]) -> AggregatingState[I, O]:
+        return self._keyed_store(descriptor).get_aggregating_state(descriptor)
+
     def get_operator_list_state(self, descriptor: ListStateDescriptor[T]) -> ListState[T]:
         return self._lists.get_list_state(descriptor)
+
+    def get_union_list_state(self, descriptor: ListStateDescriptor[T]) -> ListState[T]:
+        return self._lists.get_list_state(descriptor, "union")
+
+    def get_broadcast_state(self, descriptor: MapStateDescriptor[K, V]) -> BroadcastState[K, V]:
+        return self._lists.get_broadcast_state(descriptor)
 
     def accumulator(self, name: str, initial: T, combine: Callable[[T, T], T]) -> Accumulator[T]:
         found: Accumulator[T] | None = self._accumulators.get(name)
@@ -101,10 +113,9 @@ class FunctionOperator(Operator):
         super().setup(context, output)
         self._policy = ErrorPolicy(self._on_error, context, output, "numRecordsFailed")
         self._lists = OperatorStateStore(context.name, serializer_of)
-        for name, items in context.restored.lists.items():
-            for description, part in groupby(items, key=itemgetter(0)):
-                if description is not None:
-                    self._lists.restore({name: StoredItems(description, [item for _, item in part])})
+        for name, parts in context.restored.lists.items():
+            for part in parts:
+                self._lists.restore({name: part})
 
     def open(self) -> None:
         runtime_context = FunctionContext(self.context, self._lists, self.keyed)
@@ -118,9 +129,16 @@ class FunctionOperator(Operator):
                 failure = self._failure(function.open, error, None)
                 failure.record = ""
                 raise failure from error
+        for name, parts in self._lists.undeclared().items():
+            if any(part.items for part in parts):
+                self._refuse_undeclared(name)
+
+    def _refuse_undeclared(self, state: str) -> NoReturn:
+        """State that nobody takes over would be lost with the next checkpoint."""
+        raise UndeclaredState(operator=self.context.name, uid=self.context.uid, state=state)
 
     def snapshot(self, checkpoint_id: int) -> OperatorSnapshot:
-        return OperatorSnapshot(lists=self._lists.snapshot(), descriptions=self._lists.descriptions())
+        return OperatorSnapshot(lists=self._lists.snapshot())
 
     def close(self) -> None:
         opened, self._opened = self._opened, []

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from millstream.contracts.key_groups import KeyGroups
-from millstream.errors import KeySelectorFailed, UndeclaredState
+from millstream.errors import KeySelectorFailed
 from millstream.runtime.operators.function import FunctionOperator, own_copy, serializer_of, without
 from millstream.runtime.operators.loops import Loop
-from millstream.state.keyed import KeyContext, KeyedStateStore
+from millstream.state.key_context import KeyContext
+from millstream.state.keyed import KeyedStateStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableMapping
@@ -61,19 +62,16 @@ class KeyedOperator(FunctionOperator):
         super().setup(context, output)
         self._key_group_of = KeyGroups(context.max_parallelism, operator=context.name)
         self._tables = context.open_tables(self._swapped)
-        self.keyed = KeyedStateStore(self._tables, self.key_context, context.name, serializer_of(self._keyed_by.key_type), serializer_of)
+        keys = serializer_of(self._keyed_by.key_type)
+        self.keyed = KeyedStateStore(self._tables, self.key_context, context.name, keys, serializer_of, context.clock)
         for chunks, descriptions in context.restored.keyed:
             self.keyed.restore(chunks, descriptions)
 
     def open(self) -> None:
         super().open()
-        self._refuse_undeclared()
-
-    def _refuse_undeclared(self) -> None:
-        """State that nobody takes over would be lost with the next checkpoint."""
         for name, parts in self.keyed.undeclared().items():
             if any(part.chunks for part in parts):
-                raise UndeclaredState(operator=self.context.name, uid=self.context.uid, state=name)
+                self._refuse_undeclared(name)
 
     def _swapped(self) -> None:
         self.keyed.rebind()

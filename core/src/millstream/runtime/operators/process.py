@@ -11,13 +11,13 @@ from millstream.records import RecordBatch
 from millstream.runtime.operators.function import FunctionOperator, own_copy, serializer_of
 from millstream.runtime.operators.keyed import KeyedBy, KeyedOperator
 from millstream.runtime.timers import TimerQueue
-from millstream.state.keyed import NO_KEY
+from millstream.state.key_context import NO_KEY
 
 if TYPE_CHECKING:
     from millstream.contracts.functions import KeyedProcessFunction, ProcessFunction
     from millstream.contracts.on_error import OnError
     from millstream.runtime.operators.base import Output
-    from millstream.state.keyed import KeyContext
+    from millstream.state.key_context import KeyContext
 
 
 class ListCollector(list[Any]):

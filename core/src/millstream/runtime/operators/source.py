@@ -14,6 +14,7 @@ from millstream.runtime.event_time import EventTime
 from millstream.runtime.messages import FromEnumerator, NoMoreSplits, SplitsAssigned
 from millstream.runtime.operators.base import Operator, OperatorSnapshot
 from millstream.runtime.operators.policy import ErrorPolicy
+from millstream.state.operator import StoredItems
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,7 +67,7 @@ class SourceOperator(Operator):
         self._policy = ErrorPolicy(self._on_error, self.context, self.output, "numRecordsRejected")
         self._event_time = EventTime(self._strategy, self.output, self.context.clock, self.watermark, self._emit)
         self._reader = self.context.origin.reader = self._source.create_reader(_ReaderContext(self.context))
-        restored = [_decode_split(item) for _, item in self.context.restored.lists.get(SPLITS, [])]
+        restored = [_decode_split(item) for part in self.context.restored.lists.get(SPLITS, []) for item in part.items]
         if restored:
             self._add_splits(restored)
         self._reader.start()
@@ -155,7 +156,8 @@ class SourceOperator(Operator):
     # --- checkpoints
 
     def snapshot(self, checkpoint_id: int) -> OperatorSnapshot:
-        return OperatorSnapshot(lists={SPLITS: [msgspec.msgpack.encode(split) for split in self.reader.snapshot(checkpoint_id)]})
+        splits = [msgspec.msgpack.encode(split) for split in self.reader.snapshot(checkpoint_id)]
+        return OperatorSnapshot(lists={SPLITS: StoredItems(None, splits)})
 
     def notify_complete(self, checkpoint_id: int) -> None:
         self.reader.notify_checkpoint_complete(checkpoint_id)

@@ -21,7 +21,7 @@ from millstream.records import RecordBatch
 from millstream.runtime.operators.function import own_copy, serializer_of
 from millstream.runtime.operators.keyed import KeyedBy, KeyedOperator
 from millstream.runtime.operators.process import SideOutputs
-from millstream.state.keyed import NO_KEY
+from millstream.state.key_context import NO_KEY
 from millstream.windowing.assigners import TimeWindow, TumblingEventTimeWindows
 
 if TYPE_CHECKING:
