@@ -813,7 +813,8 @@ class ChangedClass(MillstreamError):
     def sentence(self) -> str:
         return (
             f"Stored objects of class {self.class_name} cannot be read: {self.why}. The data codec reads a class only as it was written. "
-            "Bring the class back as it was, and to be able to change it declare its type (output_type=, or the type of the state's descriptor)."
+            "Bring the class back as it was. To change it, first run the job with its type declared (output_type=, or the type of the state's "
+            "descriptor) until a checkpoint has completed: typed state can follow a class that changes."
         )
 
 
@@ -847,6 +848,21 @@ class ValueNotOfType(MillstreamError):
             f"The value {self.value}, {self.actual}, does not come back equal from its declared type {self.expected}: {self.detail}. Make "
             "the function return what was declared, or correct the declaration (output_type=, or the type of the state's descriptor)."
         )
+
+
+@dataclass(kw_only=True, eq=False)
+class ValueNotEvolved(MillstreamError):
+    """A stored value that the type which is declared now cannot take."""
+
+    code: ClassVar[str] = "value-not-evolved"
+    stored: str
+    wanted: str
+    value: str
+    reason: str
+    fix: str = "Bring the type back as it was, or declare a migration that takes such values (schema_evolution)."
+
+    def sentence(self) -> str:
+        return f"The stored value {self.value}, written as {self.stored}, cannot become {self.wanted}: {self.reason}. {self.fix}"
 
 
 @dataclass(kw_only=True, eq=False)

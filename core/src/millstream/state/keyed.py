@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, NoReturn, Pro
 
 import msgspec
 
-from millstream.contracts.serializer import SerializerDescription, Verdict
+from millstream.contracts.serializer import SerializerDescription
 from millstream.contracts.state_backend import StateChunk, TableSpec
 from millstream.contracts.state_descriptors import (
     ListState,
@@ -17,7 +17,7 @@ from millstream.contracts.state_descriptors import (
     ValueStateDescriptor,
 )
 from millstream.errors import InvalidArgument, NoCurrentKey, StateDeclaredTwice, StateIncompatible
-from millstream.state.data_codec import DataCodec
+from millstream.state.restoring import KeysOfGroup, key_reader_of, naming, reader_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
@@ -181,37 +181,6 @@ class HeapMapState(_HeapState, MapState[K, V]):
         return not self._entries()
 
 
-def reader_of(operator_name: str, state: str, part: str, stored: SerializerDescription, serializer: Serializer[Any]) -> Serializer[Any]:
-    """What reads stored bytes: the serializer itself, or the data codec where a type has been declared since.
-
-    Args:
-        operator_name: named in the error.
-        state: likewise.
-        part: likewise: `keys`, `values` or `items`.
-        stored: how the bytes were written.
-        serializer: what the job uses now.
-
-    Raises:
-        StateIncompatible: nothing can read them.
-    """
-    compatibility = serializer.compatibility(stored)
-    if compatibility.verdict is Verdict.AS_IS:
-        return serializer
-    if compatibility.verdict is Verdict.AFTER_MIGRATION and stored.kind == "data":
-        return DataCodec()
-    raise StateIncompatible(
-        operator=operator_name,
-        state=state,
-        stored=f"{part} of {_spoken(stored)}",
-        wanted=f"{part} of {_spoken(serializer.description())}",
-        reason=compatibility.reason,
-    )
-
-
-def _spoken(description: SerializerDescription) -> str:
-    return f"type {description.type_name} ({description.kind})"
-
-
 def _is_declared(declared: Any) -> bool:
     return declared is not None and declared is not Any and declared is not object
 
@@ -254,6 +223,7 @@ class KeyedStateStore:
         operator_name: named in errors.
         keys: the serializer of the operator's keys.
         serializer_for: the serializer of a declared type; of None, the data codec.
+        key_group_of: the group of a key; restored keys that are in another one now are refused. None to take them as they are.
     """
 
     def __init__(
@@ -263,12 +233,14 @@ class KeyedStateStore:
         operator_name: str,
         keys: Serializer[Any],
         serializer_for: Callable[[Any], Serializer[Any]],
+        key_group_of: Callable[[Any], int] | None = None,
     ) -> None:
         self._tables = tables
         self._context = context
         self._operator_name = operator_name
         self._keys = keys
         self._serializer_for = serializer_for
+        self._key_group_of = key_group_of
         self._declared: dict[str, _Declared] = {}
         self._stored: dict[str, list[StoredState]] = {}
 
@@ -339,7 +311,7 @@ class KeyedStateStore:
         readers = [self._reader(kind, spec, part.description) for part in stored]
         self._tables.table(spec)
         for reader, part in zip(readers, stored):
-            self._tables.restore(reader, part.chunks)
+            self._restore(reader, part)
         self._stored.pop(spec.name, None)
         self._declared[spec.name] = _Declared(kind, descriptor, spec, bind, handle)
         bind(self._tables.table(spec))
@@ -351,9 +323,15 @@ class KeyedStateStore:
             raise StateIncompatible(
                 operator=self._operator_name, state=spec.name, stored=f"{stored.kind} state", wanted=f"{kind} state", reason=reason
             )
-        keys = reader_of(self._operator_name, spec.name, "keys", stored.keys, spec.keys)
+        keys = key_reader_of(self._operator_name, spec.name, stored.keys, spec.keys)
         values = reader_of(self._operator_name, spec.name, "values", stored.values, spec.values)
         return TableSpec(spec.name, spec.layout, keys, values)
+
+    def _restore(self, reader: TableSpec, part: StoredState) -> None:
+        with naming(self._operator_name, reader.name):
+            for chunk in part.chunks:
+                keys = reader.keys if self._key_group_of is None else KeysOfGroup(reader.keys, chunk.key_group, self._key_group_of)
+                self._tables.restore(TableSpec(reader.name, reader.layout, keys, reader.values), [chunk])
 
     def rebind(self) -> None:
         """Takes every table anew; the backend's `on_swap`."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from millstream.contracts.state_descriptors import ListState
 from millstream.errors import InvalidArgument, StateDeclaredTwice, StateNotEncodable
-from millstream.state.keyed import reader_of
+from millstream.state.restoring import naming, reader_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -90,8 +90,9 @@ class OperatorStateStore:
         parts = self._stored.get(descriptor.name, [])
         readers = [reader_of(self._operator_name, descriptor.name, "items", part.description, serializer) for part in parts]
         handle: SubtaskListState[T] = SubtaskListState()
-        for reader, part in zip(readers, parts):
-            handle.add_all(map(reader.decode, part.items))
+        with naming(self._operator_name, descriptor.name):
+            for reader, part in zip(readers, parts):
+                handle.add_all(map(reader.decode, part.items))
         self._stored.pop(descriptor.name, None)
         self._declared[descriptor.name] = _Declared(descriptor, serializer, handle)
         return handle

@@ -61,7 +61,8 @@ class KeyedOperator(FunctionOperator):
         super().setup(context, output)
         self._key_group_of = KeyGroups(context.max_parallelism, operator=context.name)
         self._tables = context.open_tables(self._swapped)
-        self.keyed = KeyedStateStore(self._tables, self.key_context, context.name, serializer_of(self._keyed_by.key_type), serializer_of)
+        keys = serializer_of(self._keyed_by.key_type)
+        self.keyed = KeyedStateStore(self._tables, self.key_context, context.name, keys, serializer_of, self._key_group_of)
         for chunks, descriptions in context.restored.keyed:
             self.keyed.restore(chunks, descriptions)
 
