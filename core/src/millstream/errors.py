@@ -414,6 +414,22 @@ class UnknownCheckpointFormat(MillstreamError):
 
 
 @dataclass(kw_only=True, eq=False)
+class UnknownStateVersion(MillstreamError):
+    """A part of a checkpoint in a layout that this release does not read."""
+
+    code: ClassVar[str] = "unknown-state-version"
+    what: str
+    found: int
+    known: int
+
+    def sentence(self) -> str:
+        return (
+            f"{self.what} was written in version {self.found} of its layout; this release reads version {self.known}. "
+            "Restore the checkpoint with the release that wrote it, or a later one."
+        )
+
+
+@dataclass(kw_only=True, eq=False)
 class RestoreMismatch(MillstreamError):
     """A checkpoint that does not fit the job."""
 

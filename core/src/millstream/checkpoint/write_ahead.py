@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from millstream.contracts.serializer import Serializer, SerializerDescription
+from millstream.contracts.versions import check_version
 from millstream.contracts.write_ahead import Marker, WriteAheadLanes
 from millstream.errors import DamagedState, RewoundTarget, TargetLostData
 from millstream.ports import crash_point
@@ -116,8 +117,7 @@ class WriteAheadLog:
             log = msgspec.msgpack.decode(data, type=LaneLog)
         except msgspec.MsgspecError as error:
             raise DamagedState(serializer="the log of a write-ahead sink", reason=str(error)) from error
-        if log.version != 1:
-            raise DamagedState(serializer="the log of a write-ahead sink", reason=f"it has version {log.version}, this release knows version 1")
+        check_version(f"The log of write-ahead sink {self._context.sink_uid!r}", log.version, 1)
         return log
 
     # --- records

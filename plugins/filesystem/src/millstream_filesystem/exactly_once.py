@@ -13,6 +13,7 @@ import msgspec
 
 from millstream.contracts.guarantee import SinkCapabilities
 from millstream.contracts.two_phase_commit import Committed, TwoPhaseCommitSink, TwoPhaseCommitWriter
+from millstream.contracts.versions import check_version
 from millstream.errors import LostEpoch
 from millstream.ports import crash_point
 from millstream_filesystem.formats import encode_valid_lines
@@ -185,4 +186,6 @@ class ExactlyOnceFileWriter(TwoPhaseCommitWriter[Any]):
 
 
 def _decode(committable: bytes) -> _Committable:
-    return msgspec.msgpack.decode(committable, type=_Committable)
+    prepared = msgspec.msgpack.decode(committable, type=_Committable)
+    check_version("A prepared file of a file sink", prepared.version, _VERSION)
+    return prepared
