@@ -84,9 +84,9 @@ class KeyedState(KeyedProcessFunction[str, int, str]):
         key = ctx.get_current_key()
         order = self.order.value()
         if order is None:
-            # Both come after the restore.
+            # Both come after the restore, and before the end.
             ctx.timer_service().register_event_time_timer(80)
-            ctx.timer_service().register_processing_time_timer(ctx.timer_service().current_processing_time() + 10_000)
+            ctx.timer_service().register_processing_time_timer(ctx.timer_service().current_processing_time() + 75)
             order = Order(key, 0, [])
         self.order.update(Order(key, order.total + value, [*order.lines, str(value)][-2:], list(Color)[value % 2] if value % 3 else None))
         self.place.update(Place(f"{key}{value}", Point(value, value / 4)))
@@ -201,7 +201,7 @@ def ledger(env: StreamExecutionEnvironment, folder: Path) -> None:
 def input_files() -> dict[str, str]:
     """Three files of numbers, with lines that are none."""
     return {
-        f"{name}.txt": "".join(f"{n} of {name}\n" if n % 25 != 7 else f"seven of {name}\n" for n in range(start, start + 60))
+        f"{name}.txt": "".join(f"no number of {name}\n" if n % 25 in (7, 24) else f"{n} of {name}\n" for n in range(start, start + 60))
         for start, name in ((0, "a"), (100, "b"), (200, "c"))
     }
 

@@ -140,7 +140,8 @@ class ExactlyOnceFileWriter(TwoPhaseCommitWriter[Any]):
                     crash_point("recovery.mid_abort")
 
     def newest_committed(self, lane: int) -> int | None:
-        return self._lanes[lane].committed() or None
+        left = self._lanes.get(lane)  # a former writer may have left nothing, not even its folder
+        return left.committed() or None if left is not None else None
 
     def close(self) -> None:
         if self._open is not None:
