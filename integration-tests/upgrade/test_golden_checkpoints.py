@@ -93,7 +93,17 @@ def test_golden_files_are_small_and_know_nothing_of_the_machine_that_made_them()
     files = [path for path in SUMS.parent.rglob("*") if path.is_file()]
     for release in {path.relative_to(SUMS.parent).parts[0] for path in files if path != SUMS}:
         assert sum(path.stat().st_size for path in files if path.is_relative_to(SUMS.parent / release)) < 200_000
-    names = [b"/tmp", b"/home", b"/root", b"/work", b"/Users", b"/var", os.path.expanduser("~").encode(), str(HERE).encode(), platform.node().encode()]
+    names = [
+        b"/tmp",
+        b"/home",
+        b"/root",
+        b"/work",
+        b"/Users",
+        b"/var",
+        os.path.expanduser("~").encode(),
+        str(HERE).encode(),
+        platform.node().encode(),
+    ]
     for path in files:
         data = path.read_bytes()
         assert not [name for name in names if len(name) > 3 and name in data], path
