@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import assert_type
+from typing import Any, assert_type
 
 from millstream import (
     Accumulator,
@@ -39,10 +40,25 @@ from millstream import (
     WatermarkGenerator,
     WatermarkStrategy,
     WindowContext,
+    schema_evolution,
 )
 from millstream.contracts.watermarks import WatermarkOutput
 
 Row = tuple[str, int]
+
+
+def from_euros(old: Any) -> Price:
+    return Price(cents=old["euros"] * 100)
+
+
+@schema_evolution(version=2, renamed={"goods": "article"}, removed=["note"], migrations={1: from_euros})
+@dataclass
+class Price:
+    cents: int
+    article: str = ""
+
+
+assert_type(Price(5).cents, int)
 
 
 class Count(KeyedProcessFunction[str, Row, str]):

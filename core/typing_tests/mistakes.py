@@ -24,6 +24,7 @@ from millstream import (
     ValueState,
     ValueStateDescriptor,
     WatermarkStrategy,
+    schema_evolution,
 )
 
 
@@ -39,6 +40,14 @@ class WrongSignature(MapFunction[int, str]):
 
 class Forgotten(MapFunction[int, str]):
     """Defines no map."""
+
+
+@schema_evolution(version=2, migrations={1: lambda old: 5})  # type: ignore[arg-type]
+class Migrated:
+    """A migration makes objects of the class."""
+
+
+schema_evolution(renamed=["old", "new"])  # type: ignore[arg-type]
 
 
 def functions(texts: DataStream[str], numbers: DataStream[int], env: StreamExecutionEnvironment) -> None:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from millstream.contracts.guarantee import Guarantee as Guarantee
     from millstream.contracts.on_error import DeadLetterRecord as DeadLetterRecord
     from millstream.contracts.on_error import dead_letter as dead_letter
+    from millstream.contracts.schema_evolution import schema_evolution as schema_evolution
     from millstream.contracts.state_descriptors import AggregatingStateDescriptor as AggregatingStateDescriptor
     from millstream.contracts.state_descriptors import ListStateDescriptor as ListStateDescriptor
     from millstream.contracts.state_descriptors import MapStateDescriptor as MapStateDescriptor
@@ -100,6 +101,7 @@ _HOMES = {
     ],
     "contracts.guarantee": ["Guarantee"],
     "contracts.on_error": ["DeadLetterRecord", "dead_letter"],
+    "contracts.schema_evolution": ["schema_evolution"],
     "contracts.state_descriptors": [
         "AggregatingStateDescriptor",
         "ListStateDescriptor",

@@ -416,6 +416,22 @@ class UnknownCheckpointFormat(MillstreamError):
 
 
 @dataclass(kw_only=True, eq=False)
+class UnknownStateVersion(MillstreamError):
+    """A part of a checkpoint in a layout that this release does not read."""
+
+    code: ClassVar[str] = "unknown-state-version"
+    what: str
+    found: int
+    known: int
+
+    def sentence(self) -> str:
+        return (
+            f"{self.what} was written in version {self.found} of its layout; this release reads version {self.known}. "
+            "Restore the checkpoint with the release that wrote it, or a later one."
+        )
+
+
+@dataclass(kw_only=True, eq=False)
 class RestoreMismatch(MillstreamError):
     """A checkpoint that does not fit the job."""
 
@@ -821,7 +837,8 @@ class ChangedClass(MillstreamError):
     def sentence(self) -> str:
         return (
             f"Stored objects of class {self.class_name} cannot be read: {self.why}. The data codec reads a class only as it was written. "
-            "Bring the class back as it was, and to be able to change it declare its type (output_type=, or the type of the state's descriptor)."
+            "Bring the class back as it was. To change it, first run the job with its type declared (output_type=, or the type of the state's "
+            "descriptor) until a checkpoint has completed: typed state can follow a class that changes."
         )
 
 
@@ -855,6 +872,21 @@ class ValueNotOfType(MillstreamError):
             f"The value {self.value}, {self.actual}, does not come back equal from its declared type {self.expected}: {self.detail}. Make "
             "the function return what was declared, or correct the declaration (output_type=, or the type of the state's descriptor)."
         )
+
+
+@dataclass(kw_only=True, eq=False)
+class ValueNotEvolved(MillstreamError):
+    """A stored value that the type which is declared now cannot take."""
+
+    code: ClassVar[str] = "value-not-evolved"
+    stored: str
+    wanted: str
+    value: str
+    reason: str
+    fix: str = "Bring the type back as it was, or declare a migration that takes such values (schema_evolution)."
+
+    def sentence(self) -> str:
+        return f"The stored value {self.value}, written as {self.stored}, cannot become {self.wanted}: {self.reason}. {self.fix}"
 
 
 @dataclass(kw_only=True, eq=False)

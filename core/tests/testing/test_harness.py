@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from millstream import KeyedProcessFunction, OutputTag, TumblingEventTimeWindows, ValueStateDescriptor
+from millstream import KeyedProcessFunction, OutputTag, TumblingEventTimeWindows, ValueStateDescriptor, schema_evolution
 from millstream.contracts.key_groups import KeyGroups, key_group_range
-from millstream.errors import InvalidArgument, RewoundTarget
+from millstream.errors import InvalidArgument, RewoundTarget, StateIncompatible
 from millstream.runtime.operators.keyed import KeyedBy, ReduceSpec
 from millstream.testing import LedgerTarget, OperatorHarness, TransactionalTarget
 
@@ -155,6 +156,37 @@ def test_a_sink_ahead_of_the_snapshot_refuses_it() -> None:
     first.complete(2)
     with pytest.raises(RewoundTarget):
         OperatorHarness(job, restore=[saved], attempt=1)
+
+
+@dataclass
+class Order:
+    shop: str
+    total: int
+
+
+@schema_evolution(renamed={"total": "sum"})
+@dataclass
+class Renamed:
+    shop: str
+    sum: float
+
+
+@dataclass
+class Retyped:
+    shop: str
+    total: str
+
+
+def test_records_that_a_write_ahead_sink_has_yet_to_commit_follow_their_type() -> None:
+    target = LedgerTarget[Any]()
+    first = OperatorHarness(lambda stream: stream.sink_to(target.sink(Order), uid="out"))
+    first.process_all([Order("a", 1), Order("b", 2)])
+    saved = first.snapshot(1)
+    with pytest.raises(StateIncompatible, match=r"write-ahead log.*field 'total' of .* was int and is str now"):
+        OperatorHarness(lambda stream: stream.sink_to(target.sink(Retyped), uid="out"), restore=[saved], attempt=1)
+    assert target.visible() == []
+    OperatorHarness(lambda stream: stream.sink_to(target.sink(Renamed), uid="out"), restore=[saved], attempt=2)
+    assert target.visible() == [Renamed("a", 1.0), Renamed("b", 2.0)]
 
 
 def test_it_runs_one_operator_not_a_program() -> None:

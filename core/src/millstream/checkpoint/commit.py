@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from millstream.contracts.two_phase_commit import Retry, TwoPhaseCommitWriter
+from millstream.contracts.versions import check_version
 from millstream.errors import DamagedState, RewoundTarget
 from millstream.ports import crash_point
 
@@ -128,6 +129,5 @@ def _decode(data: bytes) -> PendingEpoch:
         epoch = msgspec.msgpack.decode(data, type=PendingEpoch)
     except msgspec.MsgspecError as error:
         raise DamagedState(serializer="a prepared epoch of a sink", reason=str(error)) from error
-    if epoch.version != 1:
-        raise DamagedState(serializer="a prepared epoch of a sink", reason=f"it has version {epoch.version}, this release knows version 1")
+    check_version("A prepared epoch of a sink", epoch.version, 1)
     return epoch

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from millstream.checkpoint.manifest import Manifest, decode_manifest, encode_manifest
+from millstream.contracts.versions import check_version
 from millstream.errors import CheckpointStorageFailed, DamagedCheckpoint, LeaderFenced
 
 if TYPE_CHECKING:
@@ -32,12 +33,14 @@ class RunRecord(msgspec.Struct, frozen=True):
             stopped or cancelled with its checkpoints kept, stays `running`: it can be resumed.
         attempt: the highest attempt number used so far.
         began_at: the checkpoint of another run that this one began from (`--rewind`); None when it began afresh.
+        version: of this record.
     """
 
     run_id: str
     status: Literal["running", "ended", "finished"]
     attempt: int
     began_at: int | None = None
+    version: int = 1
 
 
 class CompletedCheckpoints:
@@ -148,9 +151,11 @@ class CompletedCheckpoints:
         if data is None:
             return None
         try:
-            return msgspec.json.decode(data, type=RunRecord)
+            record = msgspec.json.decode(data, type=RunRecord)
         except msgspec.MsgspecError as error:
             raise DamagedCheckpoint(where=self.store.location(), what=f"the record of the current run cannot be read ({error})") from error
+        check_version(f"The record of the current run at {self.store.location()}", record.version, 1)
+        return record
 
     def record_run(self, record: RunRecord) -> None:
         """Notes the current run, unless another leader has taken over."""

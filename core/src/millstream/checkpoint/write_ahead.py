@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from millstream.contracts.serializer import Serializer, SerializerDescription, Verdict
+from millstream.contracts.serializer import Serializer, SerializerDescription
+from millstream.contracts.versions import check_version
 from millstream.contracts.write_ahead import Marker, WriteAheadLanes
-from millstream.errors import DamagedState, RewoundTarget, StateIncompatible, TargetLostData
+from millstream.errors import DamagedState, RewoundTarget, TargetLostData
 from millstream.ports import crash_point
+from millstream.state.restoring import naming, reader_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -81,8 +83,11 @@ class WriteAheadLog:
 
     def recover(self, items: Sequence[tuple[int, bytes]], restored_id: int | None, *, rewound: bool) -> None:
         """Fences the lanes, reads their markers, and commits what the restored checkpoint holds beyond them."""
+        readers = {}
         for lane, item in items:
-            self._logs[lane] = self._decode(item)
+            log = self._logs[lane] = self._decode(item)
+            if log.epochs:
+                readers[lane] = reader_of(self._context.sink_uid, "write-ahead log", "records", log.records, self._serializer)
         crash_point("sink.open.before_fence")
         for lane in self._logs:
             self._lanes.fence(lane)
@@ -94,7 +99,8 @@ class WriteAheadLog:
         first = True
         for lane, log in self._logs.items():
             while log.epochs:
-                self._commit_first(lane, log, markers[lane])
+                with naming(self._context.sink_uid, "write-ahead log"):
+                    self._commit_first(lane, log, markers[lane], readers.get(lane, self._serializer))
                 if first:
                     crash_point("recovery.after_first_commit")
                     first = False
@@ -111,17 +117,7 @@ class WriteAheadLog:
             log = msgspec.msgpack.decode(data, type=LaneLog)
         except msgspec.MsgspecError as error:
             raise DamagedState(serializer="the log of a write-ahead sink", reason=str(error)) from error
-        if log.version != 1:
-            raise DamagedState(serializer="the log of a write-ahead sink", reason=f"it has version {log.version}, this release knows version 1")
-        fit = self._serializer.compatibility(log.records)
-        if log.epochs and fit.verdict is not Verdict.AS_IS:
-            raise StateIncompatible(
-                operator=self._context.sink_uid,
-                state="write-ahead log",
-                stored=log.records.type_name,
-                wanted=self._serializer.description().type_name,
-                reason=fit.reason,
-            )
+        check_version(f"The log of write-ahead sink {self._context.sink_uid!r}", log.version, 1)
         return log
 
     # --- records
@@ -172,12 +168,12 @@ class WriteAheadLog:
             while log.epochs and log.epochs[0].checkpoint_id <= checkpoint_id:
                 if committed:
                     crash_point("sink.commit.between_epochs")
-                self._commit_first(lane, log, None)
+                self._commit_first(lane, log, None, self._serializer)
                 committed += 1
 
-    def _commit_first(self, lane: int, log: LaneLog, marker: Marker | None) -> None:
+    def _commit_first(self, lane: int, log: LaneLog, marker: Marker | None, reader: Serializer[Any]) -> None:
         epoch = log.epochs[0]
-        records = [record for batch in epoch.batches for record in self._serializer.decode_many(batch)]
+        records = [record for batch in epoch.batches for record in reader.decode_many(batch)]
         step = epoch.chunk_records or len(records)
         for chunk, begin in enumerate(range(0, len(records), step)):
             if marker is not None and Marker(epoch.checkpoint_id, chunk) <= marker:

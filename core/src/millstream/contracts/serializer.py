@@ -96,7 +96,18 @@ class Serializer(ABC, Generic[T]):
 
     @abstractmethod
     def compatibility(self, stored: SerializerDescription) -> Compatibility:
-        """Whether bytes that were described so can be read with this serializer."""
+        """Whether bytes that were described so can be read, as they are or after a migration."""
+
+    def finds_keys(self, stored: SerializerDescription) -> bool:
+        """Whether keys that were described so, once read, are looked up in the group that they were stored in."""
+        return self.compatibility(stored).verdict is Verdict.AS_IS
+
+    def reader(self, stored: SerializerDescription) -> Serializer[T]:
+        """What reads bytes that were described so, and gives values for this serializer to write. For compatible descriptions only.
+
+        Its `decode` and `decode_many` raise ValueNotEvolved, too, for a value that has no successor in the present type.
+        """
+        return self
 
 
 def class_name(cls: type) -> str:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import msgspec
 
+from millstream.contracts.versions import check_version
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -30,10 +32,16 @@ class Split(msgspec.Struct, frozen=True):
         split_id: unique within the source, for example the path of a file or the name and number of a partition.
         data: what the reader needs to find it and go on from its position: plain data (None, bool, int, float, str, bytes, lists
             and dicts with str keys).
+        version: of the layout of `data`, the connector's own: raise it when a key gets another meaning, and read the lower ones.
     """
 
     split_id: str
     data: dict[str, Any]
+    version: int = 1
+
+    def check_version(self, known: int = 1) -> None:
+        """Raises UnknownStateVersion when the layout is one of a later release; `known` is the highest that is read."""
+        check_version(f"The position of split {self.split_id!r}", self.version, known)
 
 
 class Rejected(msgspec.Struct, frozen=True):

@@ -84,3 +84,21 @@ def registered_for(cls: type) -> Registered | None:
 def registered_as(name: str) -> Registered | None:
     """What was registered under a name."""
     return _by_name.get(name)
+
+
+def registered_bytes(value: Any) -> bytes:
+    """msgspec's `enc_hook`: what it does not know itself has to be registered."""
+    registered = registered_for(type(value))
+    if registered is None:
+        msg = f"{class_name(type(value)).removeprefix('builtins:')} is no part of the declared type"
+        raise TypeError(msg)
+    return registered.to_bytes(value)
+
+
+def registered_value(cls: type, data: Any) -> Any:
+    """msgspec's `dec_hook`."""
+    registered = registered_for(cls)
+    if registered is None:
+        msg = f"{class_name(cls)} is not registered any more"
+        raise TypeError(msg)
+    return registered.from_bytes(data)

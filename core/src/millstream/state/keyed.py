@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar, cast
 import msgspec
 
 from millstream.contracts.functions import ReduceFunction
-from millstream.contracts.serializer import SerializerDescription, Verdict
+from millstream.contracts.serializer import SerializerDescription
 from millstream.contracts.state_backend import StateChunk, TableSpec
 from millstream.errors import InvalidArgument, StateDeclaredTwice, StateIncompatible
-from millstream.state.data_codec import DataCodec
 from millstream.state.heap_states import HeapAggregatingState, HeapListState, HeapMapState, HeapReducingState, HeapState, HeapValueState
+from millstream.state.restoring import KeysOfGroup, key_reader_of, naming, reader_of
 from millstream.state.ttl import LIST, MAP, PAIR, Stamping, StoredTtl, on_read, on_write
 from millstream.state.ttl_states import TtlAggregatingState, TtlListState, TtlMapState, TtlReducingState, TtlValueState
 
@@ -41,37 +41,6 @@ H = TypeVar("H")
 
 ENGINE_PREFIX: Final = "@"
 """Starts the names of tables that belong to operators themselves; states of functions cannot have such a name."""
-
-
-def reader_of(operator_name: str, state: str, part: str, stored: SerializerDescription, serializer: Serializer[Any]) -> Serializer[Any]:
-    """What reads stored bytes: the serializer itself, or the data codec where a type has been declared since.
-
-    Args:
-        operator_name: named in the error.
-        state: likewise.
-        part: likewise: `keys`, `values` or `items`.
-        stored: how the bytes were written.
-        serializer: what the job uses now.
-
-    Raises:
-        StateIncompatible: nothing can read them.
-    """
-    compatibility = serializer.compatibility(stored)
-    if compatibility.verdict is Verdict.AS_IS:
-        return serializer
-    if compatibility.verdict is Verdict.AFTER_MIGRATION and stored.kind == "data":
-        return DataCodec()
-    raise StateIncompatible(
-        operator=operator_name,
-        state=state,
-        stored=f"{part} of {_spoken(stored)}",
-        wanted=f"{part} of {_spoken(serializer.description())}",
-        reason=compatibility.reason,
-    )
-
-
-def _spoken(description: SerializerDescription) -> str:
-    return f"type {description.type_name} ({description.kind})"
 
 
 def is_declared(declared: Any) -> bool:
@@ -133,6 +102,7 @@ class KeyedStateStore:
         keys: the serializer of the operator's keys.
         serializer_for: the serializer of a declared type; of None, the data codec.
         clock: tells what has expired.
+        key_group_of: the group of a key; restored keys that are in another one now are refused. None to take them as they are.
     """
 
     def __init__(
@@ -143,6 +113,7 @@ class KeyedStateStore:
         keys: Serializer[Any],
         serializer_for: Callable[[Any], Serializer[Any]],
         clock: Clock,
+        key_group_of: Callable[[Any], int] | None = None,
     ) -> None:
         self._tables = tables
         self._context = context
@@ -150,6 +121,7 @@ class KeyedStateStore:
         self._keys = keys
         self._serializer_for = serializer_for
         self._now_ms = clock.now_ms
+        self._key_group_of = key_group_of
         self._declared: dict[str, _Declared] = {}
         self._stored: dict[str, list[StoredState]] = {}
 
@@ -262,7 +234,7 @@ class KeyedStateStore:
         readers = [self._reader(declared, form, part.description) for part in stored]
         self._tables.table(spec)
         for reader, part in zip(readers, stored):
-            self._tables.restore(reader, part.chunks)
+            self._restore(reader, part)
         self._stored.pop(spec.name, None)
         self._declared[spec.name] = declared
         declared.bind(self._tables.table(spec))
@@ -275,7 +247,7 @@ class KeyedStateStore:
             raise StateIncompatible(
                 operator=self._operator_name, state=spec.name, stored=f"{stored.kind} state", wanted=f"{kind} state", reason=reason
             )
-        keys = reader_of(self._operator_name, spec.name, "keys", stored.keys, spec.keys)
+        keys = key_reader_of(self._operator_name, spec.name, stored.keys, spec.keys)
         if form is None:
             return TableSpec(spec.name, spec.layout, keys, reader_of(self._operator_name, spec.name, "values", stored.values, spec.values))
         # A time to live that came or went since: what was stored has the other form.
@@ -284,6 +256,12 @@ class KeyedStateStore:
         reader = reader_of(self._operator_name, spec.name, "values", stored.values, values)
         transform = on_read(form.stamping, stored.ttl, None if ttl is None else ttl.ttl_ms, self._now_ms())
         return TableSpec(spec.name, spec.layout, keys, reader, transform)
+
+    def _restore(self, reader: TableSpec, part: StoredState) -> None:
+        with naming(self._operator_name, reader.name):
+            for chunk in part.chunks:
+                keys = reader.keys if self._key_group_of is None else KeysOfGroup(reader.keys, chunk.key_group, self._key_group_of)
+                self._tables.restore(TableSpec(reader.name, reader.layout, keys, reader.values, reader.transform), [chunk])
 
     def rebind(self) -> None:
         """Takes every table anew; the backend's `on_swap`."""

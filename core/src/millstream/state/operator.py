@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, cast
 
 from millstream.contracts.state_handles import BroadcastState, ListState
 from millstream.errors import InvalidArgument, StateDeclaredTwice, StateIncompatible, StateNotEncodable
-from millstream.state.keyed import is_declared, reader_of
+from millstream.state.keyed import is_declared
+from millstream.state.restoring import naming, reader_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -176,8 +177,9 @@ class OperatorStateStore:
         parts = self._stored.get(name, [])
         readers = [self._reader(name, mode, part, serializer) for part in parts]
         handle = make()
-        for reader, part in zip(readers, parts):
-            handle.take(map(reader.decode, part.items))
+        with naming(self._operator_name, name):
+            for reader, part in zip(readers, parts):
+                handle.take(map(reader.decode, part.items))
         self._stored.pop(name, None)
         self._declared[name] = _Declared(descriptor, mode, serializer, handle)
         return handle

@@ -13,8 +13,11 @@ import msgspec
 from millstream.contracts.serializer import Compatibility, Serializer, SerializerDescription, Verdict, short_repr
 from millstream.errors import DamagedState, TypeNotCarried, ValueNotOfType
 from millstream.state.data_codec import DataCodec, unchanged_classes
-from millstream.state.data_codec_registered import Registered, register_serializer, registered_for
-from millstream.state.typed_schema import schema_difference, schema_of, type_name
+from millstream.state.data_codec_registered import Registered, register_serializer, registered_bytes, registered_for, registered_value
+from millstream.state.evolution import evolve
+from millstream.state.readers import CheckedReader, EvolvedReader
+from millstream.state.typed_schema import schema_of, type_name
+from millstream.state.widening import Refused, keys_stay
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +29,11 @@ R = TypeVar("R")
 
 VERSION: Final = 1
 _ANYTHING: Final = (None, Any, object, inspect.Parameter.empty)
+_BRING_BACK: Final = "Bring back what was declared then."
+_MIGRATE: Final = (
+    "Bring the type back as it was, or give its class (for a plain type: a class of its own) "
+    "@schema_evolution(version=2, migrations={1: ...}) with a function that makes the new form of the old one"
+)
 _MIGRATION: Final = "it was written with the data codec; every entry is read with that and written anew with the declared type."
 
 
@@ -69,15 +77,16 @@ class TypedSerializer(Serializer[T]):
     """
 
     def __init__(self, declared: Any) -> None:
+        self._declared = declared
         self._schema = schema_of(declared)
         self._name = type_name(declared)
-        self._encoder = msgspec.msgpack.Encoder(enc_hook=_registered_bytes)
+        self._encoder = msgspec.msgpack.Encoder(enc_hook=registered_bytes)
         # What `==` does not tell, such as 1 from 1.0, shows in the bytes; the offset of a datetime shows in JSON only.
         in_json = _mentions(self._schema, ("datetime", "any"))
-        self._witness = msgspec.json.Encoder(enc_hook=_registered_bytes) if in_json else self._encoder
+        self._witness = msgspec.json.Encoder(enc_hook=registered_bytes) if in_json else self._encoder
         try:
-            self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(declared, dec_hook=_registered_value)
-            self._list_decoder: msgspec.msgpack.Decoder[list[T]] = msgspec.msgpack.Decoder(list[declared], dec_hook=_registered_value)
+            self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(declared, dec_hook=registered_value)
+            self._list_decoder: msgspec.msgpack.Decoder[list[T]] = msgspec.msgpack.Decoder(list[declared], dec_hook=registered_value)
         except TypeError as error:
             raise TypeNotCarried(type_name=self._name, reason=str(error)) from None
 
@@ -112,20 +121,33 @@ class TypedSerializer(Serializer[T]):
         return SerializerDescription(kind="typed", version=VERSION, type_name=self._name, schema=self._schema)
 
     def compatibility(self, stored: SerializerDescription) -> Compatibility:
-        """AS_IS for the same structure, AFTER_MIGRATION from the data codec while its classes are as they were."""
+        """AS_IS for the same structure, AFTER_MIGRATION for one that this type has come from (`millstream.state.evolution`), and from the
+        data codec while its classes are as they were."""
         if stored.kind == "data":
             return _from_data_codec(stored)
         if stored.kind != "typed":
-            why = f"it was written with the registered serializer {stored.kind!r}, and {self._name} is declared now."
+            why = f"it was written with the registered serializer {stored.kind!r}, and {self._name} is declared now. {_BRING_BACK}"
             return Compatibility(Verdict.INCOMPATIBLE, why)
         if stored.version != VERSION:
-            why = f"it was written by version {stored.version} of the typed format; this is version {VERSION}."
+            why = f"it was written by version {stored.version} of the typed format; this is version {VERSION}. Use the release that wrote it."
             return Compatibility(Verdict.INCOMPATIBLE, why)
-        difference = schema_difference(stored.schema, self._schema, self._name)
-        if difference is None:
+        if stored.schema == self._schema:
             return Compatibility(Verdict.AS_IS)
-        why = f"it was written as {stored.type_name}, and {difference}. Bring the type back as it was, or start afresh."
-        return Compatibility(Verdict.INCOMPATIBLE, why)
+        try:
+            evolve(stored.schema, self._declared, self._name)
+        except Refused as refused:
+            return Compatibility(Verdict.INCOMPATIBLE, f"{refused.what}. {refused.fix or _MIGRATE}.")
+        return Compatibility(Verdict.AFTER_MIGRATION, f"it was written as an earlier form of {self._name}.")
+
+    def finds_keys(self, stored: SerializerDescription) -> bool:
+        return stored.kind == "data" or (stored.kind == "typed" and stored.version == VERSION and keys_stay(stored.schema, self._schema))
+
+    def reader(self, stored: SerializerDescription) -> Serializer[T]:
+        if stored.kind == "data":
+            return CheckedReader(DataCodec(), self)
+        if stored.schema == self._schema:
+            return self
+        return EvolvedReader(evolve(stored.schema, self._declared, self._name), self, stored.type_name)
 
     def _there_and_back(self, value: T) -> tuple[bytes, T]:
         try:
@@ -195,29 +217,19 @@ class RegisteredSerializer(Serializer[T]):
             return _from_data_codec(stored)
         if stored.kind == self._registered.name:
             return Compatibility(Verdict.AS_IS)
-        why = f"it was written as {stored.type_name} with serializer {stored.kind!r}; now it is {self._registered.name!r}."
+        why = f"it was written as {stored.type_name} with serializer {stored.kind!r}; now it is {self._registered.name!r}. {_BRING_BACK}"
         return Compatibility(Verdict.INCOMPATIBLE, why)
+
+    def finds_keys(self, stored: SerializerDescription) -> bool:
+        return stored.kind in ("data", self._registered.name)
+
+    def reader(self, stored: SerializerDescription) -> Serializer[T]:
+        return CheckedReader(DataCodec(), self) if stored.kind == "data" else self
 
 
 def _from_data_codec(stored: SerializerDescription) -> Compatibility:
     unchanged = unchanged_classes(stored)
     return Compatibility(Verdict.AFTER_MIGRATION, _MIGRATION) if unchanged.verdict is Verdict.AS_IS else unchanged
-
-
-def _registered_bytes(value: Any) -> bytes:
-    registered = registered_for(type(value))
-    if registered is None:
-        msg = f"{type_name(type(value))} is no part of the declared type"
-        raise TypeError(msg)
-    return registered.to_bytes(value)
-
-
-def _registered_value(cls: type, data: Any) -> Any:
-    registered = registered_for(cls)
-    if registered is None:
-        msg = f"{type_name(cls)} is not registered any more"
-        raise TypeError(msg)
-    return registered.from_bytes(data)
 
 
 def _mentions(schema: Any, kinds: tuple[str, ...]) -> bool:

@@ -338,11 +338,22 @@ def _is_folder_of_job(path: str) -> bool:
 
 def _why_none(storage: Storage, folder: str, *, is_named_so: bool) -> str:
     if storage.info(folder) is None:
-        return "there is no such folder"
+        return "there is no such folder" + (_kept_beside(storage, folder) if is_named_so else "")
     if is_named_so:
         return f"the folder has no manifest ({_MANIFEST}), so the checkpoint was never completed, or is being deleted"
     ids = FilesystemCheckpointStore(storage, folder, folder).published() if storage.is_folder(folder) else ()
     return f"that is the folder of a job, whose newest checkpoint is {folder}/chk-{ids[-1]}" if ids else "that is not the folder of a checkpoint"
+
+
+def _kept_beside(storage: Storage, folder: str) -> str:
+    """What is there instead of a checkpoint that may have expired."""
+    job_folder, _, name = folder.rpartition("/")
+    kept = FilesystemCheckpointStore(storage, job_folder, job_folder).published() if storage.is_folder(job_folder) else ()
+    if not kept:
+        return ""
+    expired = int(name.removeprefix("chk-")) < kept[0]
+    why = " any more, because older checkpoints are deleted (checkpoint.retained says how many stay)" if expired else ""
+    return f"{why}; the newest checkpoint of the job is {job_folder}/chk-{kept[-1]}"
 
 
 def _checked(name: str) -> str:

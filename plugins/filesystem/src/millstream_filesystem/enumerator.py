@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from millstream.contracts.source import EnumeratorContext, Split, SplitEnumerator
+from millstream.contracts.versions import check_version
 from millstream.errors import FileChanged, PathUnusable
 from millstream.ports import crash_point
 from millstream_filesystem.discovery import find_files, is_pattern
@@ -64,6 +65,7 @@ class FileEnumerator(SplitEnumerator):
         self._closed = False
         if state is not None:
             restored = msgspec.msgpack.decode(state, type=_State)
+            check_version("The list of a file source's files that no reader has", restored.format, _STATE_FORMAT)
             self._unassigned = restored.unassigned
             self._known = _unpack(restored.known)
         if interval_s is not None:

@@ -13,6 +13,7 @@ import msgspec
 
 from millstream.contracts.guarantee import SinkCapabilities
 from millstream.contracts.two_phase_commit import Committed, TwoPhaseCommitSink, TwoPhaseCommitWriter
+from millstream.contracts.versions import check_version
 from millstream.errors import LostEpoch
 from millstream.ports import crash_point
 from millstream_filesystem.formats import encode_valid_lines
@@ -143,7 +144,8 @@ class ExactlyOnceFileWriter(TwoPhaseCommitWriter[Any]):
                     crash_point("recovery.mid_abort")
 
     def newest_committed(self, lane: int) -> int | None:
-        return self._lanes[lane].committed() or None
+        left = self._lanes.get(lane)  # a former writer may have left nothing, not even its folder
+        return left.committed() or None if left is not None else None
 
     def close(self) -> None:
         if self._open is not None:
@@ -189,4 +191,6 @@ class ExactlyOnceFileWriter(TwoPhaseCommitWriter[Any]):
 
 
 def _decode(committable: bytes) -> _Committable:
-    return msgspec.msgpack.decode(committable, type=_Committable)
+    prepared = msgspec.msgpack.decode(committable, type=_Committable)
+    check_version("A prepared file of a file sink", prepared.version, _VERSION)
+    return prepared

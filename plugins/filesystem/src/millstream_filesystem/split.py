@@ -40,7 +40,13 @@ class FileSplit(msgspec.Struct, frozen=True):
 
     @classmethod
     def from_split(cls, split: Split) -> FileSplit:
-        """Reads the data of a split. Raises msgspec.ValidationError when it is not one of this source's."""
+        """Reads the data of a split.
+
+        Raises:
+            msgspec.ValidationError: it is not one of this source's.
+            UnknownStateVersion: it is one of a later release.
+        """
+        split.check_version()
         return msgspec.convert(split.data, cls)
 
     def to_split(self) -> Split:

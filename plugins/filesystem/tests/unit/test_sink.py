@@ -336,6 +336,11 @@ def test_fewer_writers_finish_and_clean_what_former_ones_left(kit: Any, tmp_path
     assert kit.Folder(tmp_path).unfinished() == []
 
 
+def test_fewer_writers_take_over_a_lane_of_which_not_even_the_folder_is_left(kit: Any, tmp_path: Path) -> None:
+    writer = exactly_once(kit, tmp_path, lane=0, owned_lanes=(0, 1))
+    assert [writer.newest_committed(lane) for lane in (0, 1)] == [None, None]
+
+
 @pytest.mark.parametrize("other", [{"sink_uid": "other"}, {"job_name": "other"}, {"run_id": "1" * 32}, {"lane": 1, "owned_lanes": (1,)}])
 def test_sinks_jobs_runs_and_lanes_in_one_folder_leave_each_other_alone(kit: Any, tmp_path: Path, other: dict[str, Any]) -> None:
     writer = exactly_once(kit, tmp_path)

@@ -74,6 +74,7 @@ class CollectionReader(SourceReader[T]):
 
     def add_splits(self, splits: Sequence[Split]) -> None:
         for split in splits:
+            split.check_version()
             position: int = split.data[_NEXT]
             if position > len(self._values):
                 raise InvalidArgument(

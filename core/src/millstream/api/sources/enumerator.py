@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from millstream.contracts.source import EnumeratorContext, Split, SplitEnumerator
+from millstream.contracts.versions import check_version
 from millstream.errors import DamagedState
 from millstream.ports import crash_point
 
@@ -14,11 +15,26 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+_VERSION: Final = 1
+
+
 class _Unassigned(msgspec.Struct, frozen=True, array_like=True):
     """A split that no reader has; it goes to reader `number % parallelism`."""
 
     number: int
     split: Split
+
+
+class _State(msgspec.Struct, array_like=True):
+    """What a checkpoint keeps.
+
+    Attributes:
+        version: of this layout.
+        unassigned: splits that no reader has.
+    """
+
+    version: int
+    unassigned: list[_Unassigned]
 
 
 class FixedEnumerator(SplitEnumerator):
@@ -50,11 +66,13 @@ class FixedEnumerator(SplitEnumerator):
         self._unassigned.extend(_Unassigned(subtask, split) for split in splits)
 
     def snapshot(self, checkpoint_id: int) -> bytes:
-        return msgspec.msgpack.encode(self._unassigned)
+        return msgspec.msgpack.encode(_State(_VERSION, self._unassigned))
 
 
 def _decode(state: bytes) -> list[_Unassigned]:
     try:
-        return msgspec.msgpack.decode(state, type=list[_Unassigned])
+        restored = msgspec.msgpack.decode(state, type=_State)
     except msgspec.MsgspecError as error:
         raise DamagedState(serializer="the splits of a source that no reader has", reason=str(error)) from error
+    check_version("The list of a source's splits that no reader has", restored.version, _VERSION)
+    return restored.unassigned

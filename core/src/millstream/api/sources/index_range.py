@@ -78,6 +78,7 @@ class IndexRange:
     @classmethod
     def from_split(cls, split: Split) -> IndexRange:
         """The range at the position that the split carries."""
+        split.check_version()
         return cls(split.data["next"], split.data["step"], split.data["count"])
 
     def to_split(self) -> Split:

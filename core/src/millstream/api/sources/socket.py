@@ -117,6 +117,7 @@ class SocketReader(SourceReader[str]):
     def add_splits(self, splits: Sequence[Split]) -> None:
         for split in splits:
             self._split_id = split.split_id
+            split.check_version()
             self._line_number = split.data[_READ]
         self._context.wake()
 

@@ -63,7 +63,7 @@ class KeyedOperator(FunctionOperator):
         self._key_group_of = KeyGroups(context.max_parallelism, operator=context.name)
         self._tables = context.open_tables(self._swapped)
         keys = serializer_of(self._keyed_by.key_type)
-        self.keyed = KeyedStateStore(self._tables, self.key_context, context.name, keys, serializer_of, context.clock)
+        self.keyed = KeyedStateStore(self._tables, self.key_context, context.name, keys, serializer_of, context.clock, self._key_group_of)
         for chunks, descriptions in context.restored.keyed:
             self.keyed.restore(chunks, descriptions)
 
