@@ -11,7 +11,7 @@ from millstream import StreamExecutionEnvironment, WatermarkStrategy
 from millstream.checkpoint.ephemeral import EphemeralStore
 from millstream.contracts.guarantee import SourceCapabilities
 from millstream.contracts.source import EnumeratorContext, Fetched, ReaderContext, Source, SourceReader, Split, SplitEnumerator
-from millstream.graph.execution_graph import ExecutionState
+from millstream.graph.execution_graph import ExecutionState, SubtaskId
 from millstream.ports import InlineExecutor, LocalStorage, LocalTransport, ManualClock, SeededRandom
 from millstream.records import MAX_TIMESTAMP, Barrier, EndOfInput, RecordBatch, Watermark, WatermarkStatus
 from millstream.runtime.channel import CREDITS, LocalChannel
@@ -44,6 +44,7 @@ class Driven:
             options=env.settings().execution,
             state_backend=env.plugins.find("state_backend", "memory").load()(),
             parallelisms={v.vertex_id: v.parallelism for v in graph.vertices},
+            task_managers={SubtaskId(v.vertex_id, 0): "inline" for v in graph.vertices},
         )
         self.inputs = [LocalChannel() for _ in range(inputs)]
         self.output = LocalChannel()
