@@ -42,11 +42,6 @@ class Forgotten(MapFunction[int, str]):
     """Defines no map."""
 
 
-@schema_evolution(version=2, migrations={1: lambda old: 5})  # type: ignore[arg-type]
-class Migrated:
-    """A migration makes objects of the class."""
-
-
 schema_evolution(renamed=["old", "new"])  # type: ignore[arg-type]
 
 

@@ -44,7 +44,7 @@ def schema_evolution(
     version: int = 1,
     renamed: Mapping[str, str] | None = None,
     removed: Iterable[str] = (),
-    migrations: Mapping[int, Callable[[Any], C]] | None = None,
+    migrations: Mapping[int, Callable[[Any], Any]] | None = None,
 ) -> Callable[[type[C]], type[C]]:
     """Decorates a dataclass, Struct, NamedTuple or TypedDict whose values are kept in typed state, and whose fields have changed.
 
