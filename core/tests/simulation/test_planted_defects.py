@@ -70,7 +70,7 @@ def test_a_sink_that_forgets_its_epoch_instead_of_committing_it_on_recovery_lose
 
 def test_an_engine_that_does_not_look_at_the_marker_is_refused_by_the_target(monkeypatch: pytest.MonkeyPatch) -> None:
     commit = WriteAheadLog._commit_first
-    monkeypatch.setattr(WriteAheadLog, "_commit_first", lambda self, lane, log, marker: commit(self, lane, log, None))
+    monkeypatch.setattr(WriteAheadLog, "_commit_first", lambda self, lane, log, marker, reader: commit(self, lane, log, None, reader))
     target = LedgerTarget[int]()
     with pytest.raises(AssertionError, match="was committed again"):
         raise_the_cause(target, crash_at=("sink.commit.applied_no_ack",))
