@@ -69,7 +69,8 @@ def test_a_job_killed_while_it_cleans_up_is_cleaned_up_by_the_next_start_and_run
     monkeypatch.setenv("MILLSTREAM_CRASH", "job.cleanup")
     assert millstream(*command).returncode == -signal.SIGKILL
     monkeypatch.delenv("MILLSTREAM_CRASH")
-    assert (lines(), len(list(folder.glob("chk/*/chk-*")))) == (50, 1)
+    assert lines() == 50
+    assert list(folder.glob("chk/*/chk-*")) != []
 
     told = millstream(*command)
     assert told.returncode == 0, told.stderr
