@@ -27,7 +27,7 @@ def rows_of_table(target: str, table: str = TABLE) -> list[Row]:
     """What a reader of a SQLite table finds; nothing when there is no table yet."""
     if not Path(target).exists():
         return []
-    connection = sqlite3.connect(f"file:{target}?mode=ro", uri=True, timeout=5)
+    connection = sqlite3.connect(f"file:{target}?mode=rw", uri=True, timeout=5)
     try:
         return connection.execute(f'SELECT number, "key", place FROM {table}').fetchall()  # noqa: S608 - a constant
     except sqlite3.OperationalError as error:
@@ -107,7 +107,7 @@ class StagedHarness(SinkHarness):
     def leftovers(self, target: str) -> Sequence[str]:
         if not Path(target).exists():
             return []
-        connection = sqlite3.connect(f"file:{target}?mode=ro", uri=True, timeout=5)
+        connection = sqlite3.connect(f"file:{target}?mode=rw", uri=True, timeout=5)
         try:
             return [str(row) for row in connection.execute("SELECT DISTINCT handle FROM millstream_staged").fetchall()]
         finally:

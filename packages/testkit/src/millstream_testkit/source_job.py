@@ -51,7 +51,7 @@ def records_in(sink: str) -> list[str]:
     """The records' texts, as a reader of the ledger finds them."""
     if not Path(sink).exists():
         return []
-    connection = sqlite3.connect(f"file:{sink}?mode=ro", uri=True, timeout=5)
+    connection = sqlite3.connect(f"file:{sink}?mode=rw", uri=True, timeout=5)
     try:
         if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'records'").fetchall():
             return []
