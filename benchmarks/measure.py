@@ -4,6 +4,7 @@
     python measure.py time millstream_jobs.w3 --records 2000000       CPU and wall seconds of the run, peak memory
     python measure.py input --records 2000000                         peak memory of a process that only builds the input
     python measure.py latency --records 500                           source to sink, for records that come alone
+    python measure.py snapshots --records 1000000 --seconds 15        gaps and latency during checkpoints of so many keys
 
 Before the clock starts every case runs once over the first 1,000 records, so that imports and caches are not counted with the records; how
 long that first run takes is reported apart, as start-up. A short run is repeated in the same process, up to three times, and the one with
@@ -29,6 +30,8 @@ from input import Run, readings
 WARM_UP_RECORDS = 1_000
 MOST_REPEATS = 3
 ENOUGH_S = 3.0
+SNAPSHOT_RATE = 10_000
+"""Records a second while checkpoints of much state are taken."""
 
 
 class Counter:
@@ -102,7 +105,7 @@ def peak_mb() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=("answer", "time", "input", "latency"))
+    parser.add_argument("what", choices=("answer", "time", "input", "latency", "snapshots"))
     parser.add_argument("case", nargs="?", default="")
     parser.add_argument("--records", type=int, required=True)
     parser.add_argument("--seconds", type=float)
@@ -114,6 +117,8 @@ def main() -> None:
         result = timing(options.case, options.records, options.seconds)
     elif options.what == "latency":
         result = {"latency_ms": find("millstream_jobs.latency")(options.records)}
+    elif options.what == "snapshots":
+        result = dict(find("snapshots.snapshots")(options.records, SNAPSHOT_RATE, options.seconds) or {})
     else:
         values = readings(options.records)
         gc.collect()

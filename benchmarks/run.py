@@ -126,6 +126,10 @@ class Bench:
             if "latency" in options.only:
                 figures["latency"] = table.latency(self._measure("latency", "--records", str(options.lone_records))["latency_ms"])
                 table.show_latency(figures["latency"])
+            if "snapshots" in options.only:
+                measured = self._measure("snapshots", "--records", str(options.keys), "--seconds", str(options.seconds))
+                figures["snapshots"] = table.snapshots(options.keys, measured)
+                table.show_snapshots(figures["snapshots"])
         else:
             print(f"Equal answers: {', '.join(case.path for case in self.cases)}")
         return figures
@@ -150,12 +154,12 @@ def refuse_different(what: str, answers: dict[str, Any]) -> None:
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parts = (*dict.fromkeys(case.workload for case in CASES), "latency")
+    parts = (*dict.fromkeys(case.workload for case in CASES), "latency", "snapshots")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", action="append", metavar="PATH", help="interpreter to measure on; may be repeated (default: this one)")
     parser.add_argument("--rounds", type=int, help="times that each case is measured (default 3)")
     parser.add_argument("--records", type=int, help="size of the input (default 2,000,000)")
-    parser.add_argument("--seconds", type=float, help="length of a W6 run (default 20)")
+    parser.add_argument("--seconds", type=float, help="length of a W6 run, and of the one with much state (default 20)")
     parser.add_argument("--quick", action="store_true", help="300,000 records, W6 for 5 s, one round")
     parser.add_argument("--only", nargs="+", choices=parts, default=parts, metavar="PART", help=f"some of {', '.join(parts)}")
     parser.add_argument("--check-only", action="store_true", help="compare the answers, time nothing")
@@ -164,6 +168,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     options.records = options.records or (300_000 if options.quick else 2_000_000)
     options.seconds = options.seconds or (5.0 if options.quick else 20.0)
     options.rounds = options.rounds or (1 if options.quick else 3)
+    options.keys = 100_000 if options.quick else 1_000_000
     options.lone_records = 200 if options.quick else 1_000
     options.python = options.python or [sys.executable]
     return options

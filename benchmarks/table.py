@@ -97,6 +97,8 @@ TARGETS = (
 
 MEMORY_MUST_MB = 100.0
 LATENCY_MUST_MS, LATENCY_AIM_MS = 2.0, 0.5
+GAP_MUST_MS = 60.0
+SNAPSHOT_LATENCY_MUST_MS, SNAPSHOT_LATENCY_AIM_MS = 20.0, 5.0
 
 Timings = Mapping[str, Sequence[Mapping[str, float]]]
 """Per case the results of its rounds, as measure.py prints them."""
@@ -163,6 +165,28 @@ def latency(taken_ms: Sequence[float]) -> dict[str, Any]:
     }
 
 
+def snapshots(keys: int, measured: Mapping[str, Any]) -> dict[str, Any]:
+    """Gaps and latencies from the triggers of checkpoints until they are durable."""
+    percentiles = quantiles(measured["latency_ms"], n=1000, method="inclusive")
+    gap_ms, p99 = max(measured["gap_ms"]), percentiles[989]
+    return {
+        "keys": keys,
+        "checkpoints": measured["checkpoints"],
+        "duration_ms": median(measured["duration_ms"]),
+        "median_gap_ms": median(measured["gap_ms"]),
+        "longest_gap_ms": gap_ms,
+        "gap_must_ms": GAP_MUST_MS,
+        "gap_mark": mark(gap_ms, GAP_MUST_MS, None, larger_is_better=False),
+        "records": len(measured["latency_ms"]),
+        "p50_ms": percentiles[499],
+        "p99_ms": p99,
+        "p999_ms": percentiles[998],
+        "latency_must_ms": SNAPSHOT_LATENCY_MUST_MS,
+        "latency_aim_ms": SNAPSHOT_LATENCY_AIM_MS,
+        "latency_mark": mark(p99, SNAPSHOT_LATENCY_MUST_MS, SNAPSHOT_LATENCY_AIM_MS, larger_is_better=False),
+    }
+
+
 def show(rows: Sequence[Sequence[str]], header: Sequence[str]) -> None:
     """Prints a table; all columns but the first and the last are right-aligned."""
     widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
@@ -213,3 +237,13 @@ def show_latency(figures: Mapping[str, Any]) -> None:
     """Prints the latency of lone records."""
     cells = [*(f"{figures[name]:.2f}" for name in ("p50_ms", "p99_ms", "max_ms", "must_ms", "aim_ms")), figures["mark"]]
     show([[f"{figures['records']} records on a quiet stream", *cells]], ["source to sink, ms", "p50", "p99", "max", "must p99", "aim", ""])
+
+
+def show_snapshots(figures: Mapping[str, Any]) -> None:
+    """Prints what checkpoints of much state did to the records that came meanwhile."""
+    taken = f"{figures['checkpoints']} checkpoints of {figures['keys']:,} keys, {figures['duration_ms']:.0f} ms each"
+    gaps = [f"{figures[name]:.1f}" for name in ("median_gap_ms", "longest_gap_ms", "gap_must_ms")]
+    show([[taken, *gaps, figures["gap_mark"]]], ["from trigger to durable", "median gap, ms", "longest", "must", ""])
+    cells = [f"{figures[name]:.2f}" for name in ("p50_ms", "p99_ms", "p999_ms", "latency_must_ms", "latency_aim_ms")]
+    row = [f"{figures['records']:,} records meanwhile", *cells, figures["latency_mark"]]
+    show([row], ["source to sink, ms", "p50", "p99", "p99.9", "must p99", "aim", ""])

@@ -29,3 +29,13 @@ def test_lone_records_all_arrive() -> None:
     measured = subprocess.run(command, capture_output=True, text=True, check=False)
     assert measured.returncode == 0, measured.stderr
     assert len(json.loads(measured.stdout)["latency_ms"]) == 20
+
+
+def test_gaps_and_latencies_are_those_of_complete_checkpoints() -> None:
+    command = [sys.executable, str(BENCHMARKS / "measure.py"), "snapshots", "--records", "1000", "--seconds", "3"]
+    measured = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert measured.returncode == 0, measured.stderr
+    figures = json.loads(measured.stdout)
+    assert 1 <= figures["checkpoints"] <= 3
+    assert len(figures["duration_ms"]) == len(figures["gap_ms"]) == figures["checkpoints"]
+    assert len(figures["latency_ms"]) + len(figures["between_ms"]) == 30_000

@@ -265,6 +265,16 @@ def test_what_is_remembered_is_what_is_computed_even_when_much_has_been_forgotte
     assert [groups(key) for key in keys] == expected
 
 
+@given(st.one_of(st.lists(st.text(st.characters()), max_size=20), st.lists(st.integers(), max_size=20)))
+def test_the_groups_of_many_strings_or_numbers_are_those_of_each(keys: list[Any]) -> None:
+    assert KeyGroups(4096).of_many(keys) == [key_group(key, 4096) for key in keys]
+
+
+@pytest.mark.parametrize("key", ["\ud800", "x" * 254, "x" * 255, "é" * 200, 2**2031, -(2**2031) - 1, 2**5000, True])
+def test_the_groups_of_unusual_keys_are_the_same_among_many(key: Any) -> None:
+    assert KeyGroups(4096).of_many([key, key]) == [key_group(key, 4096)] * 2
+
+
 def test_golden_keys_keep_their_groups() -> None:
     vectors = golden_vectors()
     assert len(vectors) == 1_000

@@ -160,13 +160,16 @@ class Execution:
 
     @contextmanager
     def _tuned_collector(self) -> Iterator[None]:
-        """Long-lived state makes the cyclic collector the largest cost of a job, and it finds nothing there."""
+        """Long-lived state makes the cyclic collector the largest cost of a job, and it finds nothing there.
+
+        What is new is looked at in small portions, because nothing else goes on meanwhile, and once: the oldest generation is left alone.
+        """
         if not self._settings.execution.gc_freeze:
             yield
             return
         thresholds = gc.get_threshold()
         gc.freeze()
-        gc.set_threshold(50_000, 50, 1_000)
+        gc.set_threshold(20_000, 10, 1_000)
         try:
             yield
         finally:

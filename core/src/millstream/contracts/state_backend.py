@@ -87,8 +87,8 @@ class StateBackendContext:
         operator_uid: the operator.
         subtask: 0-based index.
         max_parallelism: number of key groups.
-        key_group_of: the group of a key, remembered.
-        on_swap: called after tables were replaced, at the start and the end of a snapshot.
+        key_group_of: the group of a key. Groups of busy keys may be remembered.
+        on_swap: called after tables were replaced: at the start and the end of a snapshot, and in between where a backend wants to.
     """
 
     operator_uid: str
@@ -97,6 +97,11 @@ class StateBackendContext:
     key_group_of: Callable[[Any], int]
     clock: Clock
     on_swap: Callable[[], None]
+
+    def key_groups_of(self, keys: Sequence[Any]) -> Sequence[int]:
+        """The groups of several keys, for passes over many keys."""
+        many: Callable[[Sequence[Any]], Sequence[int]] | None = getattr(self.key_group_of, "of_many", None)
+        return list(map(self.key_group_of, keys)) if many is None else many(keys)
 
 
 class KeyedTables(ABC):

@@ -33,7 +33,7 @@ from millstream.runtime.messages import JOB_MANAGER, CancelTask, FromReader, Sta
 from millstream.runtime.operators.base import OperatorContext
 from millstream.runtime.operators.policy import Origin
 from millstream.runtime.restored import RestoredState, StateReader
-from millstream.runtime.snapshot import TaskSnapshot, passing_crash_point
+from millstream.runtime.snapshot import TaskSnapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SNAPSHOT_SLICE_S: Final = 0.005
+SNAPSHOT_SLICE_S: Final = 0.002
 """Longest stretch of encoding between two batches."""
 
 
@@ -412,18 +412,16 @@ class Task:
         try:
             if not snapshot.advance(self._ports.clock.monotonic_s() + SNAPSHOT_SLICE_S):
                 return True
-            state, parts = snapshot.finish()
+            to_store = snapshot.finish()
         except MillstreamError as error:
             # State that cannot be encoded: the task goes on, the checkpoint does not.
             snapshot.abandon()
             self._decline(snapshot.checkpoint_id, str(error))
             return True
         self._snapshot = None
-        name = state.file.name if state.file else None
-        checkpoint_id = snapshot.checkpoint_id
         self._ports.executor.submit(
-            lambda: self._store.write_file(checkpoint_id, name, passing_crash_point(parts)) if name else None,
-            lambda _, error: self.post(lambda: self._uploaded(checkpoint_id, state, error)),
+            lambda: to_store.write(self._store),
+            lambda state, error: self.post(lambda: self._uploaded(snapshot.checkpoint_id, state, error)),
         )
         return True
 

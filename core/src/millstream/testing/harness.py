@@ -186,7 +186,7 @@ class OperatorHarness:
         """Takes a checkpoint. What it returns goes into `restore=` of other harnesses."""
         snapshot = TaskSnapshot(checkpoint_id, self._subtask, self._chain, self._chain.snapshot(checkpoint_id, lambda: None))
         snapshot.advance(inf)
-        task, parts = snapshot.finish()
+        task, parts = snapshot.finish().lay_out()
         described = self._described
         info = OperatorInfo(described.uid, described.name, self._parallelism, described.max_parallelism, described.spec.keeps_state)
         return msgspec.msgpack.encode(Saved(checkpoint_id, info, task, b"".join(parts)))

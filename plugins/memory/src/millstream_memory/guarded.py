@@ -1,4 +1,4 @@
-"""What stands in for a table while a snapshot of it is pending.
+"""What stands in for a table from when a snapshot has listed its entries until the last of them is encoded.
 
 A guarded table holds no data of its own: it reads and writes the live dict, and encodes an entry as it was at the barrier before it
 hands out the entry's value, which the caller may then change in place. Assigning needs no such care, since the snapshot keeps a
@@ -7,12 +7,12 @@ reference to the old value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, KeysView, MutableMapping
+from collections.abc import Iterator, KeysView, MutableMapping
 from typing import Any
 
-_MISSING: Any = object()
+from millstream_memory.touched import Encode, Touched
 
-Encode = Callable[[Any, Any], bytes]
+_MISSING: Any = object()
 
 
 class GuardedTable(MutableMapping[Any, Any]):
@@ -20,157 +20,134 @@ class GuardedTable(MutableMapping[Any, Any]):
 
     Args:
         live: the table itself.
-        pending: what there was at the barrier, by key; shared with the snapshot.
-        early: what was encoded ahead of its turn, by key; shared with the snapshot.
-        encode: encodes one value, given its key first.
+        touched: shared with the snapshot.
     """
 
-    __slots__ = ("_early", "_encode", "_live", "_pending")
+    __slots__ = ("live", "touched")
 
-    def __init__(self, live: dict[Any, Any], pending: dict[Any, Any], early: dict[Any, bytes], encode: Encode) -> None:
-        self._live = live
-        self._pending = pending
-        self._early = early
-        self._encode = encode
-
-    def _secure(self, key: Any) -> None:
-        if key not in self._early:
-            value = self._pending.get(key, _MISSING)
-            if value is not _MISSING:
-                self._early[key] = self._encode(key, value)
-
-    def moved_to(self, pending: dict[Any, Any] | None) -> dict[Any, Any]:
-        """The live dict, about to be known under the namespace of `pending`, where no guard would know what this one guards."""
-        if self._pending and pending is not self._pending:
-            for key in self._live:
-                self._secure(key)
-        return self._live
+    def __init__(self, live: dict[Any, Any], touched: Touched) -> None:
+        self.live = live
+        self.touched = touched
 
     def __getitem__(self, key: Any) -> Any:
-        value = self._live[key]
-        self._secure(key)
+        value = self.live[key]
+        self.touched.secure(key, value)
         return value
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self._live[key] = value
+        self.touched.written[key] = None
+        self.live[key] = value
 
     def __delitem__(self, key: Any) -> None:
-        del self._live[key]
+        del self.live[key]
 
     def __contains__(self, key: object) -> bool:
-        return key in self._live
+        return key in self.live
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._live)
+        return iter(self.live)
 
     def __len__(self) -> int:
-        return len(self._live)
+        return len(self.live)
 
     def __repr__(self) -> str:
-        return f"GuardedTable({self._live!r})"
+        return f"GuardedTable({self.live!r})"
 
     def keys(self) -> KeysView[Any]:
-        return self._live.keys()
+        return self.live.keys()
 
     def get(self, key: Any, default: Any = None) -> Any:
-        value = self._live.get(key, _MISSING)
-        if value is _MISSING:
-            return default
-        self._secure(key)
-        return value
+        return self[key] if key in self.live else default
 
     def pop(self, key: Any, default: Any = _MISSING) -> Any:
-        if default is not _MISSING and key not in self._live:
+        if default is not _MISSING and key not in self.live:
             return default
-        value = self._live.pop(key)
-        self._secure(key)
+        value = self.live.pop(key)
+        self.touched.secure(key, value)
         return value
 
     def popitem(self) -> tuple[Any, Any]:
-        key, value = self._live.popitem()
-        self._secure(key)
+        key, value = self.live.popitem()
+        self.touched.secure(key, value)
         return key, value
 
-    def setdefault(self, key: Any, default: Any = None) -> Any:
-        value = self._live.setdefault(key, default)
-        self._secure(key)
-        return value
-
     def clear(self) -> None:
-        self._live.clear()
-
-    def update(self, *args: Any, **entries: Any) -> None:
-        self._live.update(*args, **entries)
+        self.live.clear()
 
 
 class GuardedNamespaces(MutableMapping[int, Any]):
-    """A namespaced table: hands out its inner dicts guarded, for as long as something in them is pending.
+    """A namespaced table: hands out guarded what was there at the barrier.
 
     Args:
         live: the table itself.
-        pending: what there was at the barrier, by namespace and key; shared with the snapshot.
-        early: what was encoded ahead of its turn, by namespace and key; shared with the snapshot.
-        encode: encodes one value, given its key first.
+        touched: by namespace; shared with the snapshot.
+        written: namespaces that hold another dict than at the barrier, whatever they are given as values here.
+        encode: for `Touched`.
     """
 
-    __slots__ = ("_early", "_encode", "_live", "_pending")
+    __slots__ = ("_encode", "_touched", "_written", "live")
 
-    def __init__(
-        self,
-        live: dict[int, dict[Any, Any]],
-        pending: dict[int, dict[Any, Any]],
-        early: dict[int, dict[Any, bytes]],
-        encode: Encode,
-    ) -> None:
-        self._live = live
-        self._pending = pending
-        self._early = early
+    def __init__(self, live: dict[int, Any], touched: dict[int, Touched], written: dict[int, Any], encode: Encode) -> None:
+        self.live = live
+        self._touched = touched
+        self._written = written
         self._encode = encode
 
-    def _guard(self, namespace: int, inner: dict[Any, Any]) -> MutableMapping[Any, Any]:
-        pending = self._pending.get(namespace)
-        if not pending:
-            return inner
-        return GuardedTable(inner, pending, self._early.setdefault(namespace, {}), self._encode)
-
-    def _bare(self, namespace: int, inner: Any) -> dict[Any, Any]:
-        return inner.moved_to(self._pending.get(namespace)) if type(inner) is GuardedTable else inner
+    def _guard(self, namespace: int, inner: Any) -> MutableMapping[Any, Any]:
+        if namespace in self._written:
+            return inner  # type: ignore[no-any-return]
+        touched = self._touched.get(namespace)
+        if touched is None:
+            touched = self._touched[namespace] = Touched(self._encode)
+        return GuardedTable(inner, touched)
 
     def __getitem__(self, namespace: int) -> MutableMapping[Any, Any]:
-        return self._guard(namespace, self._live[namespace])
+        return self._guard(namespace, self.live[namespace])
 
     def __setitem__(self, namespace: int, inner: Any) -> None:
-        self._live[namespace] = self._bare(namespace, inner)
+        if type(inner) is GuardedTable and inner.live is self.live.get(namespace):
+            return  # what is there already
+        self._written[namespace] = None
+        self.live[namespace] = inner
 
     def __delitem__(self, namespace: int) -> None:
-        del self._live[namespace]
+        del self.live[namespace]
 
     def __contains__(self, namespace: object) -> bool:
-        return namespace in self._live
+        return namespace in self.live
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self._live)
+        return iter(self.live)
 
     def __len__(self) -> int:
-        return len(self._live)
+        return len(self.live)
 
     def __repr__(self) -> str:
-        return f"GuardedNamespaces({self._live!r})"
+        return f"GuardedNamespaces({self.live!r})"
 
     def keys(self) -> KeysView[int]:
-        return self._live.keys()
+        return self.live.keys()
 
     def pop(self, namespace: int, default: Any = _MISSING) -> Any:
-        if default is not _MISSING and namespace not in self._live:
+        if default is not _MISSING and namespace not in self.live:
             return default
-        return self._guard(namespace, self._live.pop(namespace))
+        return self._guard(namespace, self.live.pop(namespace))
 
     def popitem(self) -> tuple[int, MutableMapping[Any, Any]]:
-        namespace, inner = self._live.popitem()
+        namespace, inner = self.live.popitem()
         return namespace, self._guard(namespace, inner)
 
     def setdefault(self, namespace: int, default: Any = None) -> Any:
-        return self._guard(namespace, self._live.setdefault(namespace, self._bare(namespace, default)))
+        if namespace not in self.live:
+            self[namespace] = default
+        return self[namespace]
 
     def clear(self) -> None:
-        self._live.clear()
+        self.live.clear()
+
+    def settle(self) -> None:
+        """Takes the guards away from dicts that were taken from one namespace to another."""
+        for namespace in self._written:
+            inner = self.live.get(namespace)
+            if type(inner) is GuardedTable:
+                self.live[namespace] = inner.live

@@ -1,70 +1,48 @@
-"""A snapshot of heap tables: taken at once as shallow copies, turned into bytes a slice at a time."""
+"""A snapshot of heap tables: nothing is copied at the barrier; listed and turned into bytes a slice at a time."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from itertools import islice, repeat, starmap
 from typing import TYPE_CHECKING, Any, Final
 
 from millstream.contracts.state_backend import StateBackendContext, StateChunk, TableSnapshot, TableSpec
-from millstream.contracts.state_chunks import assemble, encode_segment, transformed
+from millstream.contracts.state_chunks import assemble
 from millstream.errors import StateNotEncodable
+from millstream_memory.pending import STEP_ENTRIES, PendingTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Sequence
+    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 
-STEP_ENTRIES: Final = 512
-"""Entries regrouped, or at most encoded, between two looks at the clock."""
+    from millstream_memory.group import Group
 
 _SEGMENT_BYTES: Final = 64 * 1024
 _FIRST_SEGMENT_ENTRIES: Final = 32
 
 
-class PendingTable:
-    """What a snapshot holds of one table.
-
-    Attributes:
-        spec: the table.
-        entries: the copy made at the barrier.
-        early: what was encoded ahead of its turn, in the layout of the table; b"" for what its turn had come for before.
-        done_below: key groups below this one have been encoded.
-    """
-
-    __slots__ = ("done_below", "early", "entries", "spec")
-
-    def __init__(self, spec: TableSpec, live: dict[Any, Any]) -> None:
-        self.spec = spec
-        self.entries: dict[Any, Any] = live.copy() if spec.layout == "flat" else {namespace: inner.copy() for namespace, inner in live.items()}
-        self.early: dict[Any, Any] = {}
-        self.done_below = 0
-
-    def drop(self) -> None:
-        """Lets go of everything; guards that somebody still holds find nothing to encode."""
-        if self.spec.layout == "namespaced":
-            for inner in self.entries.values():
-                inner.clear()
-        self.entries.clear()
-        self.early.clear()
-
-
 class MemoryTableSnapshot(TableSnapshot):
-    """Regroups by key group and encodes, table after table.
+    """Lists the entries of all tables by key group, then encodes them, table after table.
 
     Args:
         context: of the tables.
-        tables: copies of the tables.
-        on_end: called once, when the tables may be bare again.
+        tables: each with its dict.
+        on_swap: called when others stand in for the tables than before: when all are listed; and at the end, from when they are bare.
+
+    Attributes:
+        ended: it is ready or was abandoned.
     """
 
-    def __init__(self, context: StateBackendContext, tables: Sequence[PendingTable], on_end: Callable[[], None]) -> None:
+    def __init__(self, context: StateBackendContext, tables: Sequence[tuple[TableSpec, dict[Any, Any]]], on_swap: Callable[[], None]) -> None:
         self._context = context
-        self._tables = tables
-        self._on_end = on_end
+        self._tables = [PendingTable(spec, live, self._encode_early) for spec, live in tables]
+        self._on_swap = on_swap
         self._chunks: list[StateChunk] = []
         self._steps = self._work()
         self._failure: StateNotEncodable | None = None
-        self._ended = False
+        self.ended = False
         self._ready = False
+
+    def stand_ins(self) -> Mapping[str, Any]:
+        """What to use in the place of the tables now, by their names."""
+        return {table.spec.name: table.stand_in for table in self._tables}
 
     def advance(self, until_s: float) -> bool:
         """As in the contract.
@@ -72,7 +50,7 @@ class MemoryTableSnapshot(TableSnapshot):
         Raises:
             StateNotEncodable: a value cannot be encoded. The snapshot has ended.
         """
-        if self._ended:
+        if self.ended:
             if not self._ready:
                 msg = "this snapshot has been abandoned"
                 raise RuntimeError(msg)
@@ -100,28 +78,25 @@ class MemoryTableSnapshot(TableSnapshot):
         self._end()
 
     def _end(self) -> None:
-        if not self._ended:
-            self._ended = True
+        if not self.ended:
+            self.ended = True
             self._steps.close()
             for table in self._tables:
-                table.drop()
-            self._on_end()
+                table.end()
+            self._on_swap()
 
-    def encoder(self, table: PendingTable) -> Callable[[Any, Any], bytes]:
-        """What encodes values of a table, given with their keys, ahead of their turn.
+    def _encode_early(self, table: PendingTable, key: Any, value: Any) -> bytes:
+        """Encodes a value ahead of its turn.
 
         It never raises: the code that touches a value is not to blame for it, and its job goes on. The next `advance` raises instead.
         """
-        encode, group_of = table.spec.values.encode, self._context.key_group_of
-
-        def encode_early(key: Any, value: Any) -> bytes:
-            try:
-                return b"" if table.done_below and group_of(key) < table.done_below else encode(value)
-            except Exception as error:  # noqa: BLE001 - encoding may call the methods of a user's type, which raise anything
-                self._failure = self._failure or self._not_encodable(table.spec, _short(key), error)
+        try:
+            if self.ended or (table.done_below and self._context.key_group_of(key) < table.done_below):
                 return b""
-
-        return encode_early
+            return table.spec.values.encode(value)
+        except Exception as error:  # noqa: BLE001 - encoding may call the methods of a user's type, which raise anything
+            self._failure = self._failure or self._not_encodable(table.spec, _short(key), error)
+            return b""
 
     def _not_encodable(self, spec: TableSpec, entry: str, error: Exception) -> StateNotEncodable:
         failure = StateNotEncodable(operator=self._context.operator_uid, state=spec.name, entry=entry, reason=_reason(error))
@@ -129,29 +104,19 @@ class MemoryTableSnapshot(TableSnapshot):
         return failure
 
     def _work(self) -> Generator[None, None, None]:
+        # All tables first: as long as one is being listed, what comes new waits outside of it.
         for table in self._tables:
-            groups: defaultdict[int, _Group] = defaultdict(_Group)
-            yield from self._regroup(table, groups)
-            for number in sorted(groups):
-                yield from self._encode(table, number, groups.pop(number))
+            yield from table.gather(self._context.key_groups_of)
+        for table in self._tables:
+            table.settle()
+        self._on_swap()
+        yield
+        for table in self._tables:
+            for number in sorted(table.groups):
+                yield from self._encode(table, number, table.groups.pop(number))
                 table.done_below = number + 1
-            yield from _let_go(table)
 
-    def _regroup(self, table: PendingTable, groups: defaultdict[int, _Group]) -> Generator[None, None, None]:
-        group_of = self._context.key_group_of
-        namespaced = table.spec.layout == "namespaced"
-        for namespace, entries in table.entries.items() if namespaced else ((0, table.entries),):
-            items = iter(entries.items())
-            for _ in range(0, len(entries), STEP_ENTRIES):
-                for key, value in islice(items, STEP_ENTRIES):
-                    group = groups[group_of(key)]
-                    group.keys.append(key)
-                    group.values.append(value)
-                    if namespaced:
-                        group.namespaces.append(namespace)
-                yield
-
-    def _encode(self, table: PendingTable, number: int, group: _Group) -> Generator[None, None, None]:
+    def _encode(self, table: PendingTable, number: int, group: Group) -> Generator[None, None, None]:
         """Encodes a key group in segments whose size follows from that of the values: by bytes, not by entries."""
         spec = table.spec
         segments: list[bytes] = []
@@ -160,7 +125,7 @@ class MemoryTableSnapshot(TableSnapshot):
         while at < len(group.keys):
             part = group.part(at, at + size)
             try:
-                segment = part.encode(spec, table.early)
+                segment = part.encode(spec, table.early(part))
             except Exception as error:  # encoding may call the methods of a user's type, which raise anything
                 raise self._not_encodable(spec, _culprit(spec, part.keys, part.values), error) from error
             segments.append(segment)
@@ -171,55 +136,6 @@ class MemoryTableSnapshot(TableSnapshot):
         if entries:
             data = assemble(spec.layout, segments)
             self._chunks.append(StateChunk(table=spec.name, key_group=number, entries=entries, data=data))
-
-
-class _Group:
-    """Entries of one key group as parallel lists; `namespaces` is empty for a flat table."""
-
-    __slots__ = ("keys", "namespaces", "values")
-
-    def __init__(self) -> None:
-        self.keys: list[Any] = []
-        self.values: list[Any] = []
-        self.namespaces: list[int] = []
-
-    def part(self, start: int, stop: int) -> _Group:
-        part = _Group()
-        part.keys, part.values, part.namespaces = self.keys[start:stop], self.values[start:stop], self.namespaces[start:stop]
-        return part
-
-    def encode(self, spec: TableSpec, early: dict[Any, Any]) -> bytes:
-        """A segment, with the values that were encoded early at its end; what the table's transform drops is gone from the group."""
-        alone = self._sort_out(early) if early else []
-        if spec.transform is not None:
-            self._transform(spec, len(self.keys) - len(alone))
-        values = self.values[: len(self.keys) - len(alone)]
-        return encode_segment(spec, self.keys, values, self.namespaces if spec.layout == "namespaced" else None, alone)
-
-    def _transform(self, spec: TableSpec, count: int) -> None:
-        kept = transformed(spec, self.keys[:count], self.values[:count], self.namespaces[:count])
-        self.keys[:count], self.values[:count], self.namespaces[:count] = kept.keys, kept.values, kept.namespaces or ()
-
-    def _sort_out(self, early: dict[Any, Any]) -> list[bytes]:
-        if self.namespaces:
-            nothing: dict[Any, bytes] = {}
-            found = [early.get(namespace, nothing).get(key) for namespace, key in zip(self.namespaces, self.keys)]
-        else:
-            found = list(map(early.get, self.keys))
-        order = sorted(range(len(found)), key=lambda i: found[i] is not None)
-        self.keys = [self.keys[i] for i in order]
-        self.values = [self.values[i] for i in order]
-        self.namespaces = self.namespaces and [self.namespaces[i] for i in order]
-        return [data for data in found if data is not None]
-
-
-def _let_go(table: PendingTable) -> Generator[None, None, None]:
-    """Empties the copy step by step: to free a million entries takes as long as to copy them."""
-    inner_dicts = list(table.entries.values()) if table.spec.layout == "namespaced" else []
-    for entries in (*inner_dicts, table.entries):
-        while entries:
-            list(starmap(entries.popitem, repeat((), min(STEP_ENTRIES, len(entries)))))
-            yield
 
 
 def _culprit(spec: TableSpec, keys: list[Any], values: list[Any]) -> str:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from millstream.contracts.state_backend import KeyedTables, StateBackend, StateBackendContext, StateChunk, TableSnapshot, TableSpec
 from millstream.contracts.state_chunks import decode_chunk
-from millstream_memory.guarded import GuardedNamespaces, GuardedTable
-from millstream_memory.snapshot import MemoryTableSnapshot, PendingTable
+from millstream_memory.snapshot import MemoryTableSnapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, MutableMapping
@@ -26,12 +25,12 @@ class MemoryStateBackend(StateBackend):
 
 
 class _Table:
-    __slots__ = ("guarded", "live", "spec")
+    __slots__ = ("live", "spec", "stand_in")
 
     def __init__(self, spec: TableSpec) -> None:
         self.spec = spec
         self.live: dict[Any, Any] = {}
-        self.guarded: MutableMapping[Any, Any] | None = None
+        self.stand_in: MutableMapping[Any, Any] | None = None
 
 
 class MemoryKeyedTables(KeyedTables):
@@ -50,7 +49,7 @@ class MemoryKeyedTables(KeyedTables):
         """
         table = self._find(spec)
         table.spec = spec
-        return table.live if table.guarded is None else table.guarded
+        return table.live if table.stand_in is None else table.stand_in
 
     def _find(self, spec: TableSpec) -> _Table:
         table = self._tables.get(spec.name)
@@ -65,18 +64,17 @@ class MemoryKeyedTables(KeyedTables):
         if self._pending is not None:
             msg = f"checkpoint {checkpoint_id} cannot begin: an earlier snapshot of operator {self._context.operator_uid!r} is pending"
             raise RuntimeError(msg)
-        copied = [(table, PendingTable(table.spec, table.live)) for table in self._tables.values() if table.live]
-        snapshot = self._pending = MemoryTableSnapshot(self._context, [pending for _, pending in copied], self._unguard)
-        for table, pending in copied:
-            guard = GuardedTable if table.spec.layout == "flat" else GuardedNamespaces
-            table.guarded = guard(table.live, pending.entries, pending.early, snapshot.encoder(pending))
-        self._context.on_swap()
+        tables = [(table.spec, table.live) for table in self._tables.values() if table.live]
+        snapshot = self._pending = MemoryTableSnapshot(self._context, tables, self._swap)
+        self._swap()
         return snapshot
 
-    def _unguard(self) -> None:
-        self._pending = None
-        for table in self._tables.values():
-            table.guarded = None
+    def _swap(self) -> None:
+        if self._pending is not None and self._pending.ended:
+            self._pending = None
+        stand_ins = {} if self._pending is None else self._pending.stand_ins()
+        for name, table in self._tables.items():
+            table.stand_in = stand_ins.get(name)
         self._context.on_swap()
 
     def restore(self, spec: TableSpec, chunks: Iterable[StateChunk]) -> None:
