@@ -96,7 +96,7 @@ def cut_state(folder: Path) -> str:
 def lose_state(folder: Path) -> str:
     file = next(path for path in folder.iterdir() if path.name.startswith("task"))
     file.unlink()
-    return f"file {file.name} cannot be read"
+    return f"file {file.name} is missing"
 
 
 def damage_manifest(folder: Path) -> str:
@@ -118,7 +118,7 @@ def swap_manifest(folder: Path) -> str:
 
 def future_manifest(folder: Path) -> str:
     manifest = folder / "_metadata"
-    manifest.write_bytes(manifest.read_bytes().replace(b" 1 ", b" 99 ", 1))
+    manifest.write_bytes(manifest.read_bytes().replace(b" 2 ", b" 99 ", 1))
     return "has format 99"
 
 

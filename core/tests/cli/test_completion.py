@@ -55,7 +55,7 @@ def completed_by_bash(*words: str) -> list[str]:
         (["che"], ["check", "checkpoints"]),
         (["run", "--res"], ["--resume"]),
         (["plan", "--format", ""], ["text", "mermaid", "json"]),
-        (["run", "-s", "checkpoint.i"], ["checkpoint.interval="]),
+        (["run", "-s", "checkpoint.int"], ["checkpoint.interval="]),
         (["check", "--guarantee", "ex"], ["exactly_once"]),
         (["run", "job"], ["compopt default", ""]),
         (["checkpoints", "diff", "one", "tw"], ["compopt dirnames", ""]),

@@ -103,6 +103,7 @@ class CheckpointCoordinator:
         self._wanted: Purpose | None = None
         self._storing = 0
         self._dropping = False
+        self._shared_files: frozenset[str] = frozenset()  # those of the newest completed checkpoint
         self.statistics = CheckpointStatistics()
 
     # --- life of an attempt
@@ -189,6 +190,10 @@ class CheckpointCoordinator:
         pending = self._match(message.subtask, message.attempt, message.checkpoint_id)
         if pending is None:
             return
+        unknown = {file.name for file in message.state.earlier} - self._shared_files
+        if unknown:  # deleted, or about to be: only what the newest checkpoint refers to is kept for certain
+            self._failed(f"a task refers to {', '.join(sorted(unknown))}, which the newest completed checkpoint does not")
+            return
         pending.states[message.subtask] = message.state
         if len(pending.states) == (pending.expected + 1) // 2:
             crash_point("coordinator.acks.half")
@@ -236,6 +241,7 @@ class CheckpointCoordinator:
         now_s = self._clock.monotonic_s()
         self._pending = None
         self._failures_in_a_row = 0
+        self._shared_files = manifest.shared_files()
         self._allowed_s = now_s + self._config.min_pause.total_seconds()
         self.statistics.completed += 1
         self.statistics.last_completed_id = pending.checkpoint_id
@@ -280,8 +286,7 @@ class CheckpointCoordinator:
     def _delete_below(self, current: int) -> None:
         # Unpublished: of checkpoints that were given up; a task that was slow may have written to them after they were deleted.
         abandoned = [number for number in self._completed.store.unpublished() if number < current]
-        for checkpoint_id in [*self._completed.subsumed(pinned=current), *abandoned]:
-            self._completed.store.delete(checkpoint_id)
+        self._completed.delete([*self._completed.subsumed(pinned=current), *abandoned], through=current)
 
     # --- failure
 

@@ -19,10 +19,25 @@ class EphemeralStore(CheckpointStore):
     def __init__(self) -> None:
         self._files: dict[tuple[int, str], bytes] = {}
         self._manifests: dict[int, bytes] = {}
+        self._shared: dict[str, bytes] = {}
         self._documents: dict[str, bytes] = {}
 
     def write_file(self, checkpoint_id: int, name: str, parts: Iterable[bytes]) -> None:
         self._files[checkpoint_id, name] = b"".join(parts)
+
+    def write_shared(self, checkpoint_id: int, name: str, parts: Iterable[bytes]) -> None:
+        self._shared[name] = b"".join(parts)
+
+    def read_shared(self, name: str) -> bytes:
+        if name not in self._shared:
+            raise FileNotFoundError(name)
+        return self._shared[name]
+
+    def delete_shared(self, name: str) -> None:
+        self._shared.pop(name, None)
+
+    def shared(self) -> Sequence[str]:
+        return list(self._shared)
 
     def publish(self, checkpoint_id: int, manifest: bytes, check: Callable[[], None] = lambda: None) -> None:
         check()

@@ -7,7 +7,7 @@ is a whole one. Anything that does not verify is refused, never read as empty.
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
@@ -15,7 +15,13 @@ from millstream.contracts.serializer import SerializerDescription
 from millstream.errors import DamagedCheckpoint, UnknownCheckpointFormat
 from millstream.state.keyed import StateDescription
 
-FORMAT: Final = 1
+if TYPE_CHECKING:
+    from millstream.contracts.checkpoint_storage import CheckpointStore
+
+FORMAT: Final = 2
+READABLE: Final = frozenset({1, 2})
+"""1 knows no shared files."""
+
 _MAGIC: Final = b"millstream-checkpoint"
 
 
@@ -31,13 +37,18 @@ class BlobRef(msgspec.Struct, frozen=True):
     length: int
 
 
-class ChunkRef(msgspec.Struct, frozen=True):
-    """Where a chunk of a keyed table is."""
+class ChunkRef(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a chunk of a keyed table is.
+
+    Attributes:
+        file: the name of the earlier file that holds it; empty for the task's own.
+    """
 
     table: str
     key_group: int
     entries: int
     blob: BlobRef
+    file: str = ""
 
 
 class OperatorListRef(msgspec.Struct, frozen=True):
@@ -74,21 +85,41 @@ class OperatorState(msgspec.Struct, frozen=True):
     lists: dict[str, OperatorListRef] = {}
 
 
-class FileRef(msgspec.Struct, frozen=True):
-    """A file of the checkpoint."""
+class FileRef(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A file of the checkpoint.
+
+    Attributes:
+        shared: it belongs to no checkpoint, and later ones may refer to it.
+    """
 
     name: str
     length: int
     sha256: str
+    shared: bool = False
 
 
 class TaskState(msgspec.Struct, frozen=True):
-    """State of one subtask: one file, shared by the operators of the chain. No file when there is nothing to keep."""
+    """State of one subtask.
+
+    Attributes:
+        operators: of the chain.
+        file: written for this checkpoint, by all operators together; None when there was nothing to write.
+        earlier: shared files of earlier checkpoints that hold chunks which have not changed since.
+    """
 
     vertex: int
     subtask: int
     operators: list[OperatorState]
     file: FileRef | None = None
+    earlier: list[FileRef] = []
+
+    def files(self) -> list[FileRef]:
+        """All files that hold something of it."""
+        return [*([self.file] if self.file else []), *self.earlier]
+
+    def file_of(self, chunk: ChunkRef) -> FileRef | None:
+        """The file that holds a chunk; None when the task's state has no such file."""
+        return next((file for file in self.earlier if file.name == chunk.file), None) if chunk.file else self.file
 
 
 class OperatorInfo(msgspec.Struct, frozen=True):
@@ -134,8 +165,17 @@ class Manifest(msgspec.Struct, frozen=True):
 
     @property
     def state_bytes(self) -> int:
-        """Length of all state files."""
+        """Size of all state."""
+        return self.stored_bytes + sum(c.blob.length for task in self.tasks for state in task.operators for c in state.chunks if c.file)
+
+    @property
+    def stored_bytes(self) -> int:
+        """Size of what was written for this checkpoint; the rest had been stored by earlier ones."""
         return sum(task.file.length for task in self.tasks if task.file)
+
+    def shared_files(self) -> frozenset[str]:
+        """Names of the shared files that it refers to."""
+        return frozenset(file.name for task in self.tasks for file in task.files() if file.shared)
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
@@ -159,7 +199,7 @@ def decode_manifest(data: bytes, where: str) -> Manifest:
     words = head.split(b" ")
     if not newline or len(words) != 3 or words[0] != _MAGIC or not words[1].isdigit():
         raise DamagedCheckpoint(where=where, what="its manifest does not begin as one")
-    if int(words[1]) != FORMAT:
+    if int(words[1]) not in READABLE:
         raise UnknownCheckpointFormat(where=where, found=int(words[1]), known=FORMAT)
     if hashlib.sha256(body).hexdigest().encode() != words[2]:
         raise DamagedCheckpoint(where=where, what="its manifest does not match its own checksum")
@@ -188,6 +228,27 @@ class StateFileWriter:
     def file_ref(self, name: str) -> FileRef | None:
         """The finished file; None when it is empty."""
         return FileRef(name, self._offset, self._sha256.hexdigest()) if self.parts else None
+
+    def shared_ref(self, prefix: str) -> FileRef:
+        """The finished file as one that checkpoints share. Its name says whose it is, and what is in it."""
+        digest = self._sha256.hexdigest()
+        return FileRef(f"{prefix}-{digest[:16]}", self._offset, digest, shared=True)
+
+
+def read_state_file(store: CheckpointStore, checkpoint_id: int, ref: FileRef) -> bytes:
+    """A file that a checkpoint refers to, verified.
+
+    Raises:
+        DamagedCheckpoint: it is missing, or not what the manifest promises.
+        OSError: it cannot be read just now.
+    """
+    where = store.location(checkpoint_id)
+    try:
+        data = store.read_shared(ref.name) if ref.shared else store.read_file(checkpoint_id, ref.name)
+    except FileNotFoundError as error:
+        raise DamagedCheckpoint(where=where, what=f"file {ref.name} is missing") from error
+    verify_file(ref, data, where)
+    return data
 
 
 def verify_file(ref: FileRef, data: bytes, where: str) -> None:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, get_args
 
 import msgspec
 
-from millstream.checkpoint.manifest import BlobRef, ChunkRef, FileRef, Manifest, OperatorState
+from millstream.checkpoint.manifest import BlobRef, ChunkRef, FileRef, Manifest, OperatorState, TaskState
 from millstream.contracts.key_groups import key_group_range
 from millstream.contracts.serializer import SerializerDescription
-from millstream.errors import RestoreMismatch
+from millstream.errors import DamagedCheckpoint, RestoreMismatch
 from millstream.state.keyed import StateDescription
 from millstream.state.operator import ListMode
 from millstream.state.redistribution import broadcast_state, split_list_states, union_list_state
@@ -86,10 +86,10 @@ class RestorePlan:
         self.manifest = manifest
         self._job = job
         self._where = where
-        self._parts: dict[str, dict[int, tuple[FileRef | None, OperatorState]]] = {}
+        self._parts: dict[str, dict[int, tuple[TaskState, OperatorState]]] = {}
         for task in manifest.tasks:
             for state in task.operators:
-                self._parts.setdefault(state.uid, {})[task.subtask] = (task.file, state)
+                self._parts.setdefault(state.uid, {})[task.subtask] = (task, state)
         self._check()
 
     def _mismatch(self, what: str, fix: str) -> RestoreMismatch:
@@ -128,11 +128,11 @@ class RestorePlan:
         old_parallelism = max(parts) + 1
         keyed: list[KeyedPart] = []
         watermarks: list[int | None] = []
-        for index, (file, state) in sorted(parts.items()):
+        for index, (task, state) in sorted(parts.items()):
             former = key_group_range(index, old_parallelism, operator.max_parallelism)
             if former.start < groups.stop and groups.start < former.stop:
                 watermarks.append(state.watermark)
-                chunks = [FileChunk(file, chunk) for chunk in state.chunks if chunk.key_group in groups] if file is not None else []
+                chunks = [FileChunk(self._file_of(task, chunk), chunk) for chunk in state.chunks if chunk.key_group in groups]
                 keyed.append(KeyedPart(state.tables, chunks))
         known = [w for w in watermarks if w is not None]
         return OperatorRestore(
@@ -143,14 +143,20 @@ class RestorePlan:
             lane_count=old_parallelism,
         )
 
+    def _file_of(self, task: TaskState, chunk: ChunkRef) -> FileRef:
+        file = task.file_of(chunk)
+        if file is None:
+            raise DamagedCheckpoint(where=self._where, what=f"a chunk of state {chunk.table!r} is in file {chunk.file!r}, of which it says nothing")
+        return file
+
     def _lists(
-        self, parts: dict[int, tuple[FileRef | None, OperatorState]], subtask: int, parallelism: int, old_parallelism: int
+        self, parts: dict[int, tuple[TaskState, OperatorState]], subtask: int, parallelism: int, old_parallelism: int
     ) -> dict[str, list[FileBlob]]:
         by_mode: dict[str, list[dict[str, list[FileBlob]]]] = {mode: [{} for _ in range(old_parallelism)] for mode in get_args(ListMode)}
-        for index, (file, state) in parts.items():
+        for index, (task, state) in parts.items():
             for name, ref in state.lists.items():
-                if ref.mode != "lane" and file is not None:
-                    by_mode[ref.mode][index][name] = [FileBlob(file, item, ref.description, ref.mode) for item in ref.items]
+                if ref.mode != "lane" and task.file is not None:
+                    by_mode[ref.mode][index][name] = [FileBlob(task.file, item, ref.description, ref.mode) for item in ref.items]
         result = split_list_states(by_mode["split"], parallelism)[subtask]
         for mode, deal in (("union", union_list_state), ("broadcast", broadcast_state)):
             for name in sorted({name for states in by_mode[mode] for name in states}):
@@ -158,13 +164,15 @@ class RestorePlan:
                 result.setdefault(name, []).extend(deal(copies, parallelism)[subtask])
         return result
 
-    def _lanes(self, parts: dict[int, tuple[FileRef | None, OperatorState]], subtask: int, parallelism: int) -> dict[str, list[LaneBlob]]:
+    def _lanes(self, parts: dict[int, tuple[TaskState, OperatorState]], subtask: int, parallelism: int) -> dict[str, list[LaneBlob]]:
         result: dict[str, list[LaneBlob]] = {}
-        for file, state in parts.values():
+        for task, state in parts.values():
             for name, ref in state.lists.items():
-                if ref.mode == "lane" and file is not None:
+                if ref.mode == "lane" and task.file is not None:
                     mine = [
-                        LaneBlob(lane, FileBlob(file, item)) for lane, item in zip(ref.lanes, ref.items, strict=True) if lane % parallelism == subtask
+                        LaneBlob(lane, FileBlob(task.file, item))
+                        for lane, item in zip(ref.lanes, ref.items, strict=True)
+                        if lane % parallelism == subtask
                     ]
                     result.setdefault(name, []).extend(mine)
         return result

@@ -11,15 +11,19 @@ import msgspec
 
 from millstream.checkpoint.manifest import Manifest, decode_manifest, encode_manifest
 from millstream.contracts.versions import check_version
-from millstream.errors import CheckpointStorageFailed, DamagedCheckpoint, LeaderFenced
+from millstream.errors import CheckpointStorageFailed, DamagedCheckpoint, LeaderFenced, UnknownCheckpointFormat
+from millstream.ports import crash_point
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from millstream.contracts.checkpoint_storage import CheckpointStore
 
 log = logging.getLogger(__name__)
 
+
+_SHARED: Final = re.compile(r"(\d{1,18})-", re.ASCII)
+"""Names of shared files begin with the id of the checkpoint that they were written for."""
 
 _LEADER: Final = re.compile(r"leader-(\d{1,18})", re.ASCII)
 
@@ -59,6 +63,7 @@ class CompletedCheckpoints:
         self._retained = retained
         self._token = token.encode()
         self._epoch = 0
+        self._references: dict[int, frozenset[str]] = {}  # shared files by published checkpoint, as far as they have been asked for
 
     @contextmanager
     def storage_errors(self) -> Iterator[None]:
@@ -98,6 +103,7 @@ class CompletedCheckpoints:
     def publish(self, manifest: Manifest) -> None:
         """Makes a checkpoint exist, unless another leader has taken over."""
         self.store.publish(manifest.checkpoint_id, encode_manifest(manifest), self._check_leadership)
+        self._references[manifest.checkpoint_id] = manifest.shared_files()
 
     def _check_leadership(self) -> None:
         # A newer leader creates its document before it does anything else. Later ones remove it, but ours before it: so ours comes second.
@@ -123,6 +129,33 @@ class CompletedCheckpoints:
         except OSError as error:
             log.warning("what the run of job %s left behind cannot be listed: %s", self._job_name, error)
             return []
+
+    def delete(self, checkpoint_ids: Iterable[int], through: int) -> None:
+        """Deletes checkpoints, then the shared files that no checkpoint refers to any more.
+
+        Args:
+            checkpoint_ids: what to delete.
+            through: shared files that were written for later checkpoints than this one are left alone: theirs may be under way.
+        """
+        for checkpoint_id in checkpoint_ids:
+            self.store.delete(checkpoint_id)
+        names = [name for name in self.store.shared() if (match := _SHARED.match(name)) and int(match[1]) <= through]
+        if not names:
+            return
+        try:
+            kept = self._shared_files_in_use()
+        except (DamagedCheckpoint, UnknownCheckpointFormat) as error:
+            log.warning("shared files of job %s stay, because it is not known what is in use: %s", self._job_name, error)
+            return
+        for name in sorted(set(names) - kept):
+            crash_point("checkpoint.shared.deleting")
+            self.store.delete_shared(name)
+
+    def _shared_files_in_use(self) -> set[str]:
+        published = self.store.published()
+        known = self._references
+        self._references = {number: known[number] if number in known else self.read(number).shared_files() for number in published}
+        return set().union(*self._references.values())
 
     def latest(self, after: int = 0) -> Manifest | None:
         """The newest completed checkpoint with an id above `after`, verified; None when there is none."""

@@ -8,6 +8,7 @@ from millstream.checkpoint.manifest import blob
 from millstream.cli.checkpoint_facts import blobs_of, operators_in, positions_in, states_in
 from millstream.cli.checkpoint_files import read_state_file
 from millstream.cli.texts import serializer_text, size_text, time_text
+from millstream.errors import DamagedCheckpoint
 
 if TYPE_CHECKING:
     from millstream.checkpoint.manifest import Manifest
@@ -56,10 +57,12 @@ def verify(checkpoint: StoredCheckpoint) -> Manifest:
     """
     manifest = checkpoint.manifest()
     for task in manifest.tasks:
-        data = read_state_file(checkpoint, task)
+        contents = {file.name: read_state_file(checkpoint, file) for file in task.earlier} | {"": read_state_file(checkpoint, task.file)}
         for state in task.operators:
-            for ref in blobs_of(state):
-                blob(data, ref, checkpoint.location)
+            for name, ref in blobs_of(state):
+                if name not in contents:
+                    raise DamagedCheckpoint(where=checkpoint.location, what=f"it refers to file {name}, of which its manifest says nothing")
+                blob(contents[name], ref, checkpoint.location)
     return manifest
 
 

@@ -143,18 +143,19 @@ def _items(checkpoint: StoredCheckpoint, manifest: Manifest, name: str) -> Itera
         holders = [state for state in task.operators if name in state.lists]
         if not holders or task.file is None:
             continue
-        data = read_state_file(checkpoint, task)
+        data = read_state_file(checkpoint, task.file)
         for state in holders:
             for ref in state.lists[name].items:
                 yield state.uid, blob(data, ref, checkpoint.location)
 
 
-def blobs_of(state: OperatorState) -> Iterator[BlobRef]:
-    """Every reference of an operator's state into the state file."""
+def blobs_of(state: OperatorState) -> Iterator[tuple[str, BlobRef]]:
+    """Every reference of an operator's state, with the name of the earlier file that it leads into; empty for the task's own."""
     for chunk in state.chunks:
-        yield chunk.blob
+        yield chunk.file, chunk.blob
     for items in state.lists.values():
-        yield from items.items
+        for ref in items.items:
+            yield "", ref
 
 
 def _states(manifest: Manifest) -> Iterator[OperatorState]:

@@ -89,7 +89,7 @@ def verify_checkpoints(path: str) -> None:
                 damaged += 1
                 click.echo(f"DAMAGED  {one.location}: {_short(error)}")
             else:
-                files = sum(task.file is not None for task in manifest.tasks)
+                files = sum(len(task.files()) for task in manifest.tasks)
                 click.echo(f"whole    {one.location}: {counted(files, 'state file')}, {size_text(manifest.state_bytes)}")
     if damaged:
         fix = "Restore another one with --resume PATH, or bring files back from a copy."
@@ -152,7 +152,10 @@ def _print_contents(one: StoredCheckpoint, manifest: Manifest) -> None:
     click.echo(f"  kind       {manifest.kind}")
     click.echo(f"  completed  {time_text(manifest.completed_ms)}, {took} after its trigger")
     click.echo(f"  run        {manifest.run_id}, attempt {manifest.attempt}")
-    click.echo(f"  state      {size_text(manifest.state_bytes)} in {counted(sum(task.file is not None for task in manifest.tasks), 'file')}")
+    files = counted(sum(len(task.files()) for task in manifest.tasks), "file")
+    earlier = manifest.state_bytes - manifest.stored_bytes
+    unchanged = f", of which {size_text(earlier)} were stored by earlier checkpoints" if earlier else ""
+    click.echo(f"  state      {size_text(manifest.state_bytes)} in {files}{unchanged}")
     click.echo(f"  written    by millstream {manifest.millstream} on Python {manifest.python}")
     sections = [
         ("Operators", OPERATOR_COLUMNS, operator_rows(manifest)),

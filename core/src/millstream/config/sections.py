@@ -81,6 +81,8 @@ class CheckpointConfig(Section):
         "Where checkpoints are kept; a relative folder is below the working folder",
     ] = None
     keep_on_finish: Annotated[bool, Flag(), "Keep the checkpoints of a job that came to its end"] = False
+    incremental: Annotated[bool, Flag(), "Store only what changed of keyed state, and refer to earlier checkpoints for the rest"] = True
+    incremental_from: Annotated[int, Whole(0, _MANY), "Keyed state of a subtask below so many bytes is stored whole every time"] = 1_048_576
 
     def _check(self) -> None:
         if self.max_concurrent > 1 and self.min_pause:

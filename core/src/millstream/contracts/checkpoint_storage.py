@@ -47,6 +47,30 @@ class CheckpointStore(ABC):
         """
 
     @abstractmethod
+    def write_shared(self, checkpoint_id: int, name: str, parts: Iterable[bytes]) -> None:
+        """Writes one file that later checkpoints may refer to as well, durable on return: no checkpoint is the owner of it.
+
+        Args:
+            checkpoint_id: the checkpoint that it is written for; when that is withdrawn, so is the file.
+            name: [a-z0-9.-]+; of this content only. Somebody who died may have written it already: it is written again.
+
+        Raises:
+            OSError: it could not be written; nothing counts of what was.
+        """
+
+    @abstractmethod
+    def read_shared(self, name: str) -> bytes:
+        """A shared file. FileNotFoundError when it is missing."""
+
+    @abstractmethod
+    def delete_shared(self, name: str) -> None:
+        """Removes a shared file that no checkpoint refers to any more. Absent is no error."""
+
+    @abstractmethod
+    def shared(self) -> Sequence[str]:
+        """Names of the shared files."""
+
+    @abstractmethod
     def publish(self, checkpoint_id: int, manifest: bytes, check: Callable[[], None] = _nothing) -> None:
         """Makes the checkpoint exist, atomically and durably. Publishing twice is an error (FileExistsError).
 

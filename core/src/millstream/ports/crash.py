@@ -136,6 +136,7 @@ for _name, _state in {
     "checkpoint.durable.before_notify": "the checkpoint is durable, nobody was told",
     "checkpoint.notify.partial": "some of the tasks were told",
     "checkpoint.subsume.deleting": "an older checkpoint is partly deleted",
+    "checkpoint.shared.deleting": "an older checkpoint is deleted, shared files that only it referred to are not",
     "source.assign.before_ack": "a split is assigned, no checkpoint holds it yet",
     "source.split.mid": "part of a split was read",
     "source.split.finished_not_checkpointed": "a split was read to its end, no checkpoint says so",

@@ -29,8 +29,7 @@ def clean_up_run(completed: CompletedCheckpoints, record: RunRecord, forget: Cal
     completed.record_run(record)
     crash_point("job.cleanup")
     try:
-        for checkpoint_id in left:
-            completed.store.delete(checkpoint_id)
+        completed.delete(left, through=max(left, default=0))
     except OSError as error:
         log.warning("what run %s left behind could not be removed: %s", record.run_id, error)
     else:

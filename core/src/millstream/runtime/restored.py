@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from millstream.checkpoint.manifest import FileRef, blob, verify_file
+from millstream.checkpoint.manifest import FileRef, blob
 from millstream.contracts.state_backend import StateChunk
-from millstream.errors import DamagedCheckpoint
 from millstream.state.operator import StoredItems
 
 if TYPE_CHECKING:
@@ -40,14 +39,14 @@ class RestoredState:
 
 
 class StateReader:
-    """Reads the state files of a checkpoint, each once, and verifies them.
+    """Reads the state files of a checkpoint, each once.
 
     Args:
-        read: gives a file's bytes by name.
+        read: gives a file's bytes, verified.
         where: what to call the checkpoint in errors.
     """
 
-    def __init__(self, read: Callable[[str], bytes], where: str) -> None:
+    def __init__(self, read: Callable[[FileRef], bytes], where: str) -> None:
         self._read = read
         self._where = where
         self._files: dict[str, bytes] = {}
@@ -55,12 +54,7 @@ class StateReader:
     def _file(self, ref: FileRef) -> bytes:
         data = self._files.get(ref.name)
         if data is None:
-            try:
-                data = self._read(ref.name)
-            except FileNotFoundError as error:
-                raise DamagedCheckpoint(where=self._where, what=f"file {ref.name} is missing") from error
-            verify_file(ref, data, self._where)
-            self._files[ref.name] = data
+            data = self._files[ref.name] = self._read(ref)
         return data
 
     def _blob(self, item: FileBlob) -> bytes:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
+from millstream.checkpoint.manifest import read_state_file
 from millstream.checkpoint.messages import (
     CheckpointAborted,
     CheckpointAcknowledged,
@@ -34,9 +35,11 @@ from millstream.runtime.operators.base import OperatorContext
 from millstream.runtime.operators.policy import Origin
 from millstream.runtime.restored import RestoredState, StateReader
 from millstream.runtime.snapshot import TaskSnapshot
+from millstream.runtime.state_to_store import StateToStore
+from millstream.runtime.stored_chunks import StoredChunks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from millstream.checkpoint.restore import OperatorRestore
     from millstream.config import ExecutionConfig
@@ -47,6 +50,8 @@ if TYPE_CHECKING:
     from millstream.runtime.channel import ChannelReader
     from millstream.runtime.edge import EdgeWriter
     from millstream.runtime.metrics import MetricRegistry
+    from millstream.runtime.state_to_store import OperatorToStore
+    from millstream.runtime.stored_chunks import ChunkKey, StoredChunk
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +84,7 @@ class TaskDeployment:
         restore: what each operator takes over, by uid.
         restored_id: the checkpoint that comes from; None on a fresh start.
         rewound_from: run id of that checkpoint, when it is rewound into a new run.
+        incremental_from: size of a subtask's keyed state, in bytes, from which only what changed is stored; None for never.
     """
 
     job_name: str
@@ -93,6 +99,7 @@ class TaskDeployment:
     restore: dict[str, OperatorRestore] = field(default_factory=dict)
     restored_id: int | None = None
     rewound_from: str | None = None
+    incremental_from: int | None = None
 
     @property
     def subtask_id(self) -> SubtaskId:
@@ -137,6 +144,7 @@ class Task:
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._timer_numbers = count()
         self._snapshot: TaskSnapshot | None = None
+        self._stored_chunks = StoredChunks()
         self._chain: OperatorChain | None = None
         self._gate: InputGate | None = None
         self._started = False
@@ -153,7 +161,7 @@ class Task:
         with self._scope:
             try:
                 reader = StateReader(
-                    lambda name: self._restored_store.read_file(self.deployment.restored_id or 0, name),
+                    lambda ref: read_state_file(self._restored_store, self.deployment.restored_id or 0, ref),
                     self._restored_store.location(self.deployment.restored_id),
                 )
                 self._chain = OperatorChain(self.deployment.vertex.chain, self._edges, lambda described: self._context(described, reader))
@@ -398,7 +406,7 @@ class Task:
             self._decline(barrier.checkpoint_id, str(error))
             return
         crash_point("task.snapshot.sync")
-        self._snapshot = TaskSnapshot(barrier.checkpoint_id, self.subtask, chain, parts)
+        self._snapshot = TaskSnapshot(barrier.checkpoint_id, chain, parts)
 
     def _broadcast(self, barrier: Barrier) -> None:
         for edge in self._edges:
@@ -412,27 +420,36 @@ class Task:
         try:
             if not snapshot.advance(self._ports.clock.monotonic_s() + SNAPSHOT_SLICE_S):
                 return True
-            to_store = snapshot.finish()
+            operators = snapshot.finish()
         except MillstreamError as error:
             # State that cannot be encoded: the task goes on, the checkpoint does not.
             snapshot.abandon()
             self._decline(snapshot.checkpoint_id, str(error))
             return True
         self._snapshot = None
+        to_store = StateToStore(snapshot.checkpoint_id, self.subtask, self.deployment.attempt, operators, self._reusable(operators))
         self._ports.executor.submit(
             lambda: to_store.write(self._store),
-            lambda state, error: self.post(lambda: self._uploaded(snapshot.checkpoint_id, state, error)),
+            lambda stored, error: self.post(lambda: self._uploaded(snapshot.checkpoint_id, stored, error)),
         )
         return True
 
-    def _uploaded(self, checkpoint_id: int, state: Any, error: BaseException | None) -> None:
+    def _reusable(self, operators: Sequence[OperatorToStore]) -> Mapping[ChunkKey, StoredChunk] | None:
+        """What may be referred to instead of being stored again; None where the state is to be stored whole."""
+        least = self.deployment.incremental_from
+        if least is None or sum(len(chunk.data) for operator in operators for chunk in operator.chunks) < least:
+            return None
+        return self._stored_chunks.reusable()
+
+    def _uploaded(self, checkpoint_id: int, stored: Any, error: BaseException | None) -> None:
         if error is not None:
             if not isinstance(error, Exception):
                 raise error
             self._decline(checkpoint_id, f"state of {self.deployment.vertex.name!r} could not be stored: {error}")
             return
         crash_point("task.snapshot.uploaded")
-        self._send(CheckpointAcknowledged(self.subtask, self.deployment.attempt, checkpoint_id, state))
+        self._stored_chunks.stored(stored.chunks)
+        self._send(CheckpointAcknowledged(self.subtask, self.deployment.attempt, checkpoint_id, stored.state))
         crash_point("task.snapshot.acknowledged")
 
     def _decline(self, checkpoint_id: int, reason: str) -> None:
@@ -442,6 +459,7 @@ class Task:
     def _completed(self, message: CheckpointCompleted) -> None:
         assert self._chain is not None  # noqa: S101 - running
         crash_point("task.notify.received")
+        self._stored_chunks.completed(message.checkpoint_id)
         for operator in self._chain.operators:
             operator.notify_complete(message.checkpoint_id)
         if message.last:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from millstream.checkpoint.manifest import verify_file
+from millstream.checkpoint.manifest import read_state_file
 from millstream.checkpoint.store import CompletedCheckpoints
 from millstream.contracts.checkpoint_storage import CheckpointStorageContext
 from millstream.runtime.launch import find_checkpoint_storage
@@ -56,6 +56,6 @@ class NothingVisibleTooEarly:
         if manifest is None:
             return 0
         for task in manifest.tasks:
-            if task.file is not None:
-                verify_file(task.file, store.read_file(manifest.checkpoint_id, task.file.name), store.location(manifest.checkpoint_id))
+            for file in task.files():
+                read_state_file(store, manifest.checkpoint_id, file)
         return manifest.checkpoint_id

@@ -26,6 +26,7 @@ from millstream.runtime.operators.base import OperatorContext
 from millstream.runtime.operators.policy import Origin
 from millstream.runtime.restored import RestoredState, StateReader
 from millstream.runtime.snapshot import TaskSnapshot
+from millstream.runtime.state_to_store import StateToStore
 from millstream.testing.single_operator import JOB, Outlet, Saved, SideOutlets, job_of
 
 if TYPE_CHECKING:
@@ -184,9 +185,9 @@ class OperatorHarness:
 
     def snapshot(self, checkpoint_id: int = 1) -> bytes:
         """Takes a checkpoint. What it returns goes into `restore=` of other harnesses."""
-        snapshot = TaskSnapshot(checkpoint_id, self._subtask, self._chain, self._chain.snapshot(checkpoint_id, lambda: None))
+        snapshot = TaskSnapshot(checkpoint_id, self._chain, self._chain.snapshot(checkpoint_id, lambda: None))
         snapshot.advance(inf)
-        task, parts = snapshot.finish().lay_out()
+        task, parts = StateToStore(checkpoint_id, self._subtask, self._attempt, snapshot.finish()).lay_out()
         described = self._described
         info = OperatorInfo(described.uid, described.name, self._parallelism, described.max_parallelism, described.spec.keeps_state)
         return msgspec.msgpack.encode(Saved(checkpoint_id, info, task, b"".join(parts)))
@@ -218,7 +219,7 @@ class OperatorHarness:
             operators=[saved[0].operator],
             tasks=[item.task for item in saved],
         )
-        files = {item.task.file.name: item.data for item in saved if item.task.file is not None}
+        files = {item.task.file: item.data for item in saved if item.task.file is not None}
         plan = RestorePlan(manifest, self._job, "the snapshots")
         part = plan.for_operator(self._described, self._subtask.subtask, self._parallelism)
         return StateReader(files.__getitem__, "the snapshots").load(part, checkpoint_id)

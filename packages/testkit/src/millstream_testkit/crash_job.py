@@ -60,6 +60,7 @@ def build(options: argparse.Namespace) -> StreamExecutionEnvironment:
     env.checkpoint_config.set_checkpoint_storage(options.checkpoints)
     env.set_restart_strategy(RestartStrategies.no_restart())
     env.checkpoint_config.set_retained_checkpoints(options.retained)
+    env.configure("checkpoint.incremental_from", 0)  # so small a state would be stored whole, and no shared file ever be deleted
     env.configure("job.resume", options.resume)
     env.configure("job.rewind", options.rewind)
 

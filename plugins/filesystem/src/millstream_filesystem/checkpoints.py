@@ -2,7 +2,8 @@
 
     <root>/<job>/chk-<id>/<files>     written before the manifest, each durable before the next step
     <root>/<job>/chk-<id>/_metadata   the manifest: with it the checkpoint exists, without it nothing counts
-    <root>/<job>/shared/, taskowned/  for files that several checkpoints use; empty so far
+    <root>/<job>/shared/<files>       state that several checkpoints may refer to
+    <root>/<job>/taskowned/           empty so far
     <root>/<job>/<name>               small documents
 
 Names that start with `.` are temporary, except `.highest-<id>`, which remembers an id whose folder was deleted.
@@ -93,11 +94,35 @@ class FilesystemCheckpointStore(CheckpointStore):
         self._job_folder = job_folder
         self._ready = False
         self._serials = itertools.count()
-        self._begun: dict[int, set[str]] = {}  # files that this object wrote of checkpoints that it has not published
+        # Files that this object wrote of checkpoints that it has not published, by their paths below the job's folder.
+        self._begun: dict[int, set[str]] = {}
 
     def write_file(self, checkpoint_id: int, name: str, parts: Iterable[bytes]) -> None:
         self._write_new(self._make_checkpoint_folder(checkpoint_id), _checked(name), parts, lambda: None)
-        self._begun.setdefault(checkpoint_id, set()).add(name)
+        self._begun.setdefault(checkpoint_id, set()).add(f"chk-{checkpoint_id}/{name}")
+
+    def write_shared(self, checkpoint_id: int, name: str, parts: Iterable[bytes]) -> None:
+        self._make_job_folder()
+        folder = self._shared_folder
+        temporary = self._write_temporary(folder, _checked(name), parts)
+        # In the place of one of that name, if somebody who died wrote it: nobody knows whether that one is durable.
+        self._storage.rename(temporary, f"{folder}/{name}")
+        self._storage.sync_folder(folder)
+        self._begun.setdefault(checkpoint_id, set()).add(f"shared/{name}")
+
+    def read_shared(self, name: str) -> bytes:
+        return self._read(f"{self._shared_folder}/{_checked(name)}")
+
+    def delete_shared(self, name: str) -> None:
+        with suppress(FileNotFoundError):
+            self._storage.delete(f"{self._shared_folder}/{_checked(name)}")
+
+    def shared(self) -> Sequence[str]:
+        return [name for name in self._names(self._shared_folder) if _NAME.fullmatch(name)]
+
+    @property
+    def _shared_folder(self) -> str:
+        return f"{self._job_folder}/shared"
 
     def publish(self, checkpoint_id: int, manifest: bytes, check: Callable[[], None] = lambda: None) -> None:
         folder = self._make_checkpoint_folder(checkpoint_id)
@@ -132,8 +157,10 @@ class FilesystemCheckpointStore(CheckpointStore):
 
     def _put_back(self) -> None:
         """Deletes what was moved away, unless its manifest was published just before the move, and what is only half written."""
-        names = self._storage.list(self._job_folder) if self._storage.is_folder(self._job_folder) else []
-        for name in names:
+        for name in self._names(self._shared_folder):
+            if _TEMPORARY.fullmatch(name):
+                self._forget(f"{self._shared_folder}/{name}")
+        for name in self._names(self._job_folder):
             match = _FENCED.fullmatch(name)
             aside = f"{self._job_folder}/{name}"
             if _TEMPORARY.fullmatch(name):
@@ -183,13 +210,13 @@ class FilesystemCheckpointStore(CheckpointStore):
     def withdraw(self, checkpoint_id: int) -> None:
         written, folder = self._begun.pop(checkpoint_id, None), self.location(checkpoint_id)
         # A publish that reported an error may have happened all the same: what is published stays.
-        if written is None or self._storage.info(f"{folder}/{_MANIFEST}") is not None or self._storage.info(folder) is None:
+        if written is None or self._storage.info(f"{folder}/{_MANIFEST}") is not None:
             return
-        if checkpoint_id == self.highest_id():
+        if checkpoint_id == self.highest_id() and self._storage.info(folder) is not None:
             self._remember(checkpoint_id)
-        for name in sorted(written):
+        for path in sorted(written):
             with suppress(FileNotFoundError):  # a new leader has moved the folder away
-                self._storage.delete(f"{folder}/{name}")
+                self._storage.delete(f"{self._job_folder}/{path}")
         with suppress(OSError):  # not empty: a new leader uses the id, too
             self._storage.delete_folder(folder)
 
@@ -235,11 +262,7 @@ class FilesystemCheckpointStore(CheckpointStore):
             self._storage.sync_folder(self._job_folder)
 
     def documents(self) -> Sequence[str]:
-        try:
-            names = self._storage.list(self._job_folder)
-        except FileNotFoundError:
-            return []
-        return [name for name in names if _NAME.fullmatch(name) and not _RESERVED.fullmatch(name)]
+        return [name for name in self._names(self._job_folder) if _NAME.fullmatch(name) and not _RESERVED.fullmatch(name)]
 
     def location(self, checkpoint_id: int | None = None) -> str:
         return self._job_folder if checkpoint_id is None else f"{self._job_folder}/chk-{checkpoint_id}"
@@ -283,11 +306,14 @@ class FilesystemCheckpointStore(CheckpointStore):
             return file.read()
 
     def _ids(self) -> list[int]:
+        return sorted({int(match[1]) for name in self._names(self._job_folder) if (match := _CHECKPOINT.fullmatch(name) or _HIGHEST.fullmatch(name))})
+
+    def _names(self, folder: str) -> Sequence[str]:
+        """What is in a folder; nothing while it is not there."""
         try:
-            names = self._storage.list(self._job_folder)
+            return self._storage.list(folder)
         except FileNotFoundError:
             return []
-        return sorted({int(match[1]) for name in names if (match := _CHECKPOINT.fullmatch(name) or _HIGHEST.fullmatch(name))})
 
     def _remember(self, checkpoint_id: int) -> None:
         """Keeps the id from being used again."""

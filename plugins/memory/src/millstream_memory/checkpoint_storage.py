@@ -24,6 +24,7 @@ _FILE_NAME = re.compile(r"[a-z0-9.-]+")
 @dataclass
 class _Checkpoint:
     files: dict[str, bytes] = field(default_factory=dict)
+    shared: set[str] = field(default_factory=set)  # names of the shared files that were written for it
     manifest: bytes | None = None
 
 
@@ -32,6 +33,7 @@ class _Shelf:
     """The checkpoints of one job, shared by all stores that were opened for it."""
 
     checkpoints: dict[int, _Checkpoint] = field(default_factory=dict)
+    shared: dict[str, bytes] = field(default_factory=dict)
     documents: dict[str, bytes] = field(default_factory=dict)
     highest_id: int = 0
     lock: Lock = field(default_factory=Lock)
@@ -74,9 +76,7 @@ class MemoryCheckpointStore(CheckpointStore):
         self._limit_bytes = limit_bytes
 
     def write_file(self, checkpoint_id: int, name: str, parts: Iterable[bytes]) -> None:
-        if not _FILE_NAME.fullmatch(name):
-            raise InvalidArgument(what="name of a checkpoint file", value=repr(name), allowed="letters a-z, digits, dots and hyphens")
-        data = self._collect(checkpoint_id, name, parts)
+        data = self._collect(f"{self.location(checkpoint_id)}/{_checked(name)}", parts)
         with self._shelf.lock:
             checkpoint = self._unpublished(checkpoint_id)
             if name in checkpoint.files:
@@ -84,13 +84,19 @@ class MemoryCheckpointStore(CheckpointStore):
                 raise FileExistsError(msg)
             checkpoint.files[name] = data
 
-    def _collect(self, checkpoint_id: int, name: str, parts: Iterable[bytes]) -> bytes:
+    def write_shared(self, checkpoint_id: int, name: str, parts: Iterable[bytes]) -> None:
+        data = self._collect(f"{self._location}/shared/{_checked(name)}", parts)
+        with self._shelf.lock:
+            self._unpublished(checkpoint_id).shared.add(name)
+            self._shelf.shared[name] = data
+
+    def _collect(self, where: str, parts: Iterable[bytes]) -> bytes:
         kept: list[bytes] = []
         size_bytes = 0
         for part in parts:
             size_bytes += len(part)
             if size_bytes > self._limit_bytes:
-                raise CheckpointFileTooLarge(where=f"{self.location(checkpoint_id)}/{name}", limit_bytes=self._limit_bytes)
+                raise CheckpointFileTooLarge(where=where, limit_bytes=self._limit_bytes)
             kept.append(bytes(part))
         return b"".join(kept)
 
@@ -134,9 +140,33 @@ class MemoryCheckpointStore(CheckpointStore):
             raise FileNotFoundError(msg)
         return checkpoint.manifest, checkpoint.files
 
+    def read_shared(self, name: str) -> bytes:
+        with self._shelf.lock:
+            data = self._shelf.shared.get(name)
+        if data is None:
+            msg = f"{self._location} has no shared file {name!r}"
+            raise FileNotFoundError(msg)
+        return data
+
+    def delete_shared(self, name: str) -> None:
+        with self._shelf.lock:
+            self._shelf.shared.pop(name, None)
+
+    def shared(self) -> Sequence[str]:
+        with self._shelf.lock:
+            return list(self._shelf.shared)
+
     def delete(self, checkpoint_id: int) -> None:
         with self._shelf.lock:
             self._shelf.checkpoints.pop(checkpoint_id, None)
+
+    def withdraw(self, checkpoint_id: int) -> None:
+        with self._shelf.lock:
+            checkpoint = self._shelf.checkpoints.get(checkpoint_id)
+            if checkpoint is not None and checkpoint.manifest is None:
+                del self._shelf.checkpoints[checkpoint_id]
+                for name in checkpoint.shared:
+                    self._shelf.shared.pop(name, None)
 
     def write_document(self, name: str, data: bytes) -> None:
         with self._shelf.lock:
@@ -163,3 +193,9 @@ class MemoryCheckpointStore(CheckpointStore):
 
     def location(self, checkpoint_id: int | None = None) -> str:
         return self._location if checkpoint_id is None else f"{self._location}/chk-{checkpoint_id}"
+
+
+def _checked(name: str) -> str:
+    if not _FILE_NAME.fullmatch(name):
+        raise InvalidArgument(what="name of a checkpoint file", value=repr(name), allowed="letters a-z, digits, dots and hyphens")
+    return name
