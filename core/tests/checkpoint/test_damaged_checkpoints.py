@@ -77,6 +77,7 @@ def environment(folder: Path, resume: str) -> StreamExecutionEnvironment:
     env = StreamExecutionEnvironment(ports=ports).set_parallelism(2).enable_checkpointing(timedelta(milliseconds=10))
     env.set_restart_strategy(RestartStrategies.no_restart()).configure("job.resume", resume)
     env.checkpoint_config.set_checkpoint_storage(folder)
+    env.configure("checkpoint.incremental_from", 0)  # some of the files are shared ones
     return env
 
 
@@ -112,9 +113,10 @@ def crashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def checkpoint_files(folder: Path) -> list[Path]:
-    """The files of the one checkpoint: manifest and state."""
+    """The files of the one checkpoint: manifest and state, shared files included."""
     (manifest,) = folder.rglob("_metadata")
-    return sorted(path for path in manifest.parent.iterdir() if path.is_file())
+    shared = (manifest.parent.parent / "shared").iterdir()
+    return sorted(path for path in manifest.parent.iterdir() if path.is_file()) + sorted(shared)
 
 
 def test_the_undamaged_checkpoint_restores(crashed: Path, tmp_path: Path) -> None:
@@ -124,6 +126,7 @@ def test_the_undamaged_checkpoint_restores(crashed: Path, tmp_path: Path) -> Non
         last[key] = max(n, last.get(key, 0))
     assert last == dict.fromkeys(range(5), COUNT // 5)
     assert len(checkpoint_files(crashed)) >= 4
+    assert {path.parent.name[:4] for path in checkpoint_files(crashed)} == {"chk-", "shar"}
 
 
 def refused(crashed: Path, folder: Path, number: int, damage: Any) -> MillstreamError:

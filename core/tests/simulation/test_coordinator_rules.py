@@ -10,7 +10,7 @@ from typing import Any
 from millstream import StreamExecutionEnvironment
 from millstream.checkpoint.coordinator import CheckpointCoordinator, PendingCheckpoint, Purpose
 from millstream.checkpoint.ephemeral import EphemeralStore
-from millstream.checkpoint.manifest import Manifest, TaskState
+from millstream.checkpoint.manifest import FileRef, Manifest, TaskState
 from millstream.checkpoint.messages import CheckpointAborted, CheckpointAcknowledged, CheckpointCompleted, CheckpointDeclined, TriggerCheckpoint
 from millstream.checkpoint.store import CompletedCheckpoints
 from millstream.config import CheckpointConfig
@@ -125,12 +125,12 @@ class Job:
     def told(self, kind: type) -> list[tuple[SubtaskId, int]]:
         return [(subtask, message.checkpoint_id) for subtask, message in self.sent if isinstance(message, kind)]
 
-    def acknowledge(self, checkpoint_id: int, *, attempt: int = 0, but: int = 0) -> None:
-        """All tasks acknowledge, or all but the last few."""
+    def acknowledge(self, checkpoint_id: int, *, attempt: int = 0, but: int = 0, file: FileRef | None = None, earlier: FileRef | None = None) -> None:
+        """All tasks acknowledge, or all but the last few; with a file of their own and one of an earlier checkpoint."""
         executions = list(self.executions)
         for execution in executions[: len(executions) - but]:
             place = execution.subtask
-            state = TaskState(place.vertex, place.subtask, [])
+            state = TaskState(place.vertex, place.subtask, [], file, [earlier] if earlier else [])
             self.coordinator.acknowledged(CheckpointAcknowledged(place, attempt, checkpoint_id, state))
 
     def decline(self, checkpoint_id: int) -> None:
@@ -444,3 +444,25 @@ def test_without_an_interval_only_what_is_requested_is_triggered() -> None:
     job.coordinator.request("final")
     job.pass_time(0)
     assert job.triggers() == [1]
+
+
+# --- shared files
+
+
+def test_a_checkpoint_may_refer_to_files_of_the_newest_completed_one_and_to_no_others() -> None:
+    job = Job().start()
+    first, second = (FileRef(f"{number}-0-0-0-{number:016x}", 1, "0" * 64, shared=True) for number in (1, 2))
+    job.pass_time(10)
+    job.acknowledge(1, file=first)
+    job.executor.run()
+    job.pass_time(10)
+    job.acknowledge(2, file=second, earlier=first)
+    job.executor.run()
+    job.pass_time(10)
+    job.acknowledge(3, earlier=second)
+    job.executor.run()
+    assert [number for _, number in job.told(CheckpointCompleted)][-1] == 3
+    job.pass_time(10)
+    job.acknowledge(4, earlier=first)
+    assert {number for _, number in job.told(CheckpointAborted)} == {4}
+    assert job.store.published() == [3]

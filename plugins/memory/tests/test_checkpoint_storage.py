@@ -123,3 +123,32 @@ def test_locations_are_for_people(storage):
     store = opened(storage)
     assert store.location() == f"memory://{storage.name}/orders"
     assert store.location(4) == f"memory://{storage.name}/orders/chk-4"
+
+
+def test_shared_files_outlive_the_checkpoint_that_they_were_written_for(storage):
+    store = opened(storage)
+    store.write_shared(1, "1-a", [b"ab", b"c"])
+    store.publish(1, b"m")
+    store.delete(1)
+    assert (list(opened(storage).shared()), opened(storage).read_shared("1-a")) == (["1-a"], b"abc")
+    store.delete_shared("1-a")
+    store.delete_shared("1-a")
+    assert list(store.shared()) == []
+    with pytest.raises(FileNotFoundError, match="no shared file '1-a'"):
+        store.read_shared("1-a")
+
+
+def test_shared_files_of_a_withdrawn_checkpoint_go_with_it(storage):
+    store = opened(storage)
+    store.write_shared(1, "1-a", [b"a"])
+    store.publish(1, b"m")
+    store.write_shared(2, "2-a", [b"b"])
+    store.withdraw(1)
+    store.withdraw(2)
+    assert list(store.shared()) == ["1-a"]
+    assert list(store.published()) == [1]
+
+
+def test_a_shared_file_has_the_limit_of_any_other(storage):
+    with pytest.raises(CheckpointFileTooLarge, match="shared/1-a"):
+        opened(storage).write_shared(1, "1-a", [b"x" * 101])

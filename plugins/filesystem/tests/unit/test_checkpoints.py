@@ -343,3 +343,48 @@ def test_a_storage_travels_to_workers(tmp_path: Path) -> None:
     storage = FilesystemCheckpointStorage(tmp_path)
     assert storage.durable
     assert pickle.loads(pickle.dumps(storage)) == storage
+
+
+# --- shared files
+
+
+def test_a_shared_file_outlives_the_checkpoint_that_it_was_written_for(kit: Any, tmp_path: Path) -> None:
+    store = store_of(tmp_path, kit=kit)
+    store.write_shared(1, "1-0-0-0-abc", [b"some", b"thing"])
+    store.publish(1, b"manifest")
+    store.delete(1)
+    other = store_of(tmp_path, kit=kit)
+    assert (other.shared(), other.read_shared("1-0-0-0-abc")) == (["1-0-0-0-abc"], b"something")
+    other.delete_shared("1-0-0-0-abc")
+    other.delete_shared("1-0-0-0-abc")
+    assert store.shared() == []
+    with pytest.raises(FileNotFoundError):
+        store.read_shared("1-0-0-0-abc")
+
+
+def test_a_shared_file_that_somebody_left_behind_is_written_again(kit: Any, tmp_path: Path) -> None:
+    store = store_of(tmp_path, kit=kit)
+    store.write_shared(1, "1-0-0-0-abc", [b"x"])
+    store_of(tmp_path, kit=kit).write_shared(1, "1-0-0-0-abc", [b"x"])
+    assert store.read_shared("1-0-0-0-abc") == b"x"
+
+
+@pytest.mark.parametrize("give_up", ["withdraw", "close"])
+def test_shared_files_of_a_checkpoint_that_is_given_up_go_with_it(kit: Any, tmp_path: Path, give_up: str) -> None:
+    store = store_of(tmp_path, kit=kit)
+    store.write_shared(1, "1-0-0-0-abc", [b"x"])
+    store.publish(1, b"manifest")
+    store.write_shared(2, "2-0-0-0-abc", [b"y"])
+    store.write_file(2, "task-1-0", [b"z"])
+    store.withdraw(2) if give_up == "withdraw" else store.close()
+    assert (store.shared(), store.published()) == (["1-0-0-0-abc"], [1])
+    assert not (tmp_path / "job" / "chk-2").exists()
+
+
+def test_a_new_leader_removes_half_written_shared_files(kit: Any, tmp_path: Path) -> None:
+    store = store_of(tmp_path, kit=kit)
+    store.write_shared(1, "1-0-0-0-abc", [b"x"])
+    (tmp_path / "job" / "shared" / ".2-0-0-0-abc.123-4.tmp").write_bytes(b"ha")
+    assert store.shared() == ["1-0-0-0-abc"]
+    store.fence()
+    assert [path.name for path in (tmp_path / "job" / "shared").iterdir()] == ["1-0-0-0-abc"]
