@@ -32,8 +32,8 @@ WINDOWS = TableSpec("windows", "namespaced", serializer_for(str), serializer_for
 @pytest.fixture(autouse=True, scope="module")
 def small_steps() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("pending", "snapshot"):
-            patch.setattr(f"millstream_memory.{module}.STEP_ENTRIES", STEP)
+        patch.setattr("millstream_memory.pending.STEP_ENTRIES", STEP)
+        patch.setattr("millstream_memory.group.MOST_ENTRIES", 2)
         yield
 
 

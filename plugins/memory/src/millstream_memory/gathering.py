@@ -1,4 +1,4 @@
-"""What stands in for a table while a snapshot lists its entries, slice by slice.
+"""What stands in for a table while a snapshot goes through its entries, slice by slice.
 
 So long the dict keeps its keys, for it is being iterated over: new keys wait beside it, and deleted ones are only noted. A new value
 goes into the dict at once; the former one is kept for the snapshot unless the snapshot has it already. Thus nothing is copied at the
@@ -11,7 +11,6 @@ from collections.abc import Iterator, MutableMapping
 from itertools import chain, filterfalse
 from typing import Any, Generic, TypeVar
 
-from millstream_memory.guarded import GuardedTable
 from millstream_memory.touched import Encode, Touched
 
 K = TypeVar("K")
@@ -80,22 +79,17 @@ class _KeepsKeys(MutableMapping[K, V], Generic[K, V]):
         self._fresh.clear()
         self._gone.update(self._kept)
 
-    def settle(self) -> dict[K, Any]:
-        """Brings the keys of the dict up to date. Whoever still holds this object reads and writes the dict from now on.
-
-        Returns:
-            What came new into the dict.
-        """
-        live, fresh = self.live, self._fresh
+    def settle(self) -> None:
+        """Brings the keys of the dict up to date. Whoever still holds this object reads and writes the dict from now on."""
+        live = self.live
         for key in self._gone:
             del live[key]
-        live.update(fresh)
+        live.update(self._fresh)
         self._gone, self._kept, self._fresh = set(), {}, live
-        return fresh
 
 
 class GatheringTable(_KeepsKeys[Any, Any]):
-    """A flat table, or the inside of one namespace.
+    """A flat table, or the inside of one namespace. Hands out values that may be changed in place once they are encoded.
 
     Args:
         live: the dict.
@@ -124,11 +118,6 @@ class GatheringTable(_KeepsKeys[Any, Any]):
             if key not in self.touched.written:
                 self.touched.written[key] = self.live[key]
             self.live[key] = value
-
-    def settle(self) -> dict[Any, Any]:
-        fresh = super().settle()
-        self.touched.written.update(fresh)
-        return fresh
 
 
 class GatheringNamespaces(_KeepsKeys[int, Any]):
@@ -177,14 +166,12 @@ class GatheringNamespaces(_KeepsKeys[int, Any]):
             self[namespace] = default
         return self[namespace]
 
-    def settle(self) -> dict[int, Any]:
-        """As above; dicts that were taken from one namespace to another are guarded there still."""
+    def settle(self) -> None:
         for inner in self._inner.values():
             inner.settle()
-        fresh = super().settle()
-        for namespace in chain(fresh, self._written):
+        taken = [*self._fresh, *self._written]
+        super().settle()
+        for namespace in taken:  # there may be dicts that were taken from one namespace to another, and are guarded still
             inner_now = self.live.get(namespace)
             if type(inner_now) is GatheringTable:
-                self.live[namespace] = GuardedTable(inner_now.live, inner_now.touched)
-        self._written.update(fresh)
-        return fresh
+                self.live[namespace] = inner_now.live

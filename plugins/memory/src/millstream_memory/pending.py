@@ -1,25 +1,26 @@
-"""What a snapshot holds of one table: first where it stands in listing the entries, then the entries by key group."""
+"""What a snapshot holds of one table until all its entries are encoded."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from millstream_memory.gathering import GatheringNamespaces, GatheringTable
-from millstream_memory.group import Group
-from millstream_memory.guarded import GuardedNamespaces, GuardedTable
 from millstream_memory.touched import Touched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, MutableMapping, Sequence
+    from collections.abc import Callable, Iterator, MutableMapping, Sequence
 
     from millstream.contracts.state_backend import TableSpec
+    from millstream_memory.group import Entries
     from millstream_memory.touched import Encode
 
 STEP_ENTRIES: Final = 512
-"""Entries listed, or at most encoded, between two looks at the clock."""
+"""Entries listed between two looks at the clock."""
+
+Step: TypeAlias = tuple[list[Any], list[Any], list[int]]
+"""Keys, the values that they had at the barrier, and their namespaces; those are empty in a flat table."""
 
 
 class PendingTable:
@@ -31,55 +32,33 @@ class PendingTable:
         encode: encodes a value ahead of its turn, given the table and the value's key first.
 
     Attributes:
-        stand_in: what to use in the dict's place now.
-        groups: entries by key group, as far as they are listed.
-        done_below: key groups below this one have been encoded.
+        stand_in: what to use in the dict's place.
     """
 
-    def __init__(self, spec: TableSpec, live: dict[Any, Any], encode: Callable[[PendingTable, Any, Any], bytes]) -> None:
+    def __init__(self, spec: TableSpec, live: dict[Any, Any], encode: Callable[[TableSpec, Any, Any], bytes]) -> None:
         self.spec = spec
-        self.groups: defaultdict[int, Group] = defaultdict(Group)
-        self.done_below = 0
+        form = _Flat if spec.layout == "flat" else _Namespaced
+        self._form: _Flat | _Namespaced = form(live, partial(encode, spec))
+        self._is_settled = False
 
-        def encode_early(key: Any, value: Any) -> bytes:
-            return encode(self, key, value)
+    @property
+    def stand_in(self) -> MutableMapping[Any, Any]:
+        """What to use in the dict's place."""
+        return self._form.stand_in
 
-        self._form: _Flat | _Namespaced = (_Flat if spec.layout == "flat" else _Namespaced)(live, encode_early)
-        self.stand_in: MutableMapping[Any, Any] = self._form.stand_in
-        self._settled = False
+    def steps(self) -> Iterator[Step]:
+        """All entries, a step at a time."""
+        return self._form.steps()
 
-    def gather(self, groups_of: Callable[[Sequence[Any]], Sequence[int]]) -> Generator[None, None, None]:
-        """Lists all entries as they were at the barrier, a step at a time."""
-        groups = self.groups
-        for keys, values, namespaces in self._form.steps():
-            numbers = groups_of(keys)
-            for key, value, number in zip(keys, values, numbers):
-                group = groups[number]
-                group.keys.append(key)
-                group.values.append(value)
-            for namespace, number in zip(namespaces, numbers):
-                groups[number].namespaces.append(namespace)
-            yield
+    def early(self, entries: Entries) -> Sequence[bytes | None]:
+        """What was encoded early of some entries, None for the others; empty when it is nothing."""
+        return self._form.early(entries)
 
     def settle(self) -> None:
-        """All entries are listed, or never will be: the dict is brought up to date."""
-        if not self._settled:
-            self._settled = True
-            self.stand_in = self._form.settle()
-
-    def early(self, group: Group) -> list[bytes | None]:
-        """What was encoded early of the entries of a group, None for the others; empty when it is nothing."""
-        return self._form.early(group)
-
-    def end(self) -> None:
-        """The dict is bare again."""
-        self.settle()
-        self._form.end()
-        self.groups.clear()
-
-
-_Step = tuple[list[Any], list[Any], list[int]]
-"""Keys, their values, and their namespaces; those are empty in a flat table."""
+        """All entries are encoded, or never will be: the dict is brought up to date, and used directly from now on."""
+        if not self._is_settled:
+            self._is_settled = True
+            self._form.stand_in.settle()
 
 
 class _Flat:
@@ -88,20 +67,13 @@ class _Flat:
         self._touched = Touched(encode)
         self.stand_in = GatheringTable(live, self._touched)
 
-    def steps(self) -> Iterator[_Step]:
+    def steps(self) -> Iterator[Step]:
         for keys, values in _listed(self._live, lambda: self._touched):
             yield keys, values, []
 
-    def settle(self) -> GuardedTable:
-        self.stand_in.settle()
-        return GuardedTable(self._live, self._touched)
-
-    def early(self, group: Group) -> list[bytes | None]:
+    def early(self, entries: Entries) -> Sequence[bytes | None]:
         early = self._touched.early
-        return list(map(early.get, group.keys)) if early else []
-
-    def end(self) -> None:
-        """A flat table holds no guards."""
+        return list(map(early.get, entries.keys)) if early else ()
 
 
 class _Namespaced:
@@ -110,9 +82,8 @@ class _Namespaced:
         self._touched: dict[int, Touched] = {}
         self._written: dict[int, Any] = {}
         self.stand_in = GatheringNamespaces(live, self._touched, self._written, encode)
-        self._guarded = GuardedNamespaces(live, self._touched, self._written, encode)
 
-    def steps(self) -> Iterator[_Step]:
+    def steps(self) -> Iterator[Step]:
         keys: list[Any] = []
         values: list[Any] = []
         namespaces: list[int] = []
@@ -127,17 +98,10 @@ class _Namespaced:
                     keys, values, namespaces = [], [], []
         yield keys, values, namespaces
 
-    def settle(self) -> GuardedNamespaces:
-        self.stand_in.settle()
-        return self._guarded
-
-    def early(self, group: Group) -> list[bytes | None]:
+    def early(self, entries: Entries) -> Sequence[bytes | None]:
         nothing: dict[Any, bytes] = {}
         early = {namespace: touched.early for namespace, touched in self._touched.items() if touched.early}
-        return [early.get(namespace, nothing).get(key) for namespace, key in zip(group.namespaces, group.keys)] if early else []
-
-    def end(self) -> None:
-        self._guarded.settle()
+        return [early.get(namespace, nothing).get(key) for namespace, key in zip(entries.namespaces, entries.keys)] if early else ()
 
 
 def _listed(entries: dict[Any, Any], touched_now: Callable[[], Touched | None]) -> Iterator[tuple[list[Any], list[Any]]]:

@@ -1,30 +1,29 @@
-"""A snapshot of heap tables: nothing is copied at the barrier; listed and turned into bytes a slice at a time."""
+"""A snapshot of heap tables: nothing is copied at the barrier; entries are turned into bytes a slice at a time."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
 
 from millstream.contracts.state_backend import StateBackendContext, StateChunk, TableSnapshot, TableSpec
 from millstream.contracts.state_chunks import assemble
 from millstream.errors import StateNotEncodable
-from millstream_memory.pending import STEP_ENTRIES, PendingTable
+from millstream_memory.group import Group
+from millstream_memory.pending import PendingTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 
-    from millstream_memory.group import Group
-
-_SEGMENT_BYTES: Final = 64 * 1024
-_FIRST_SEGMENT_ENTRIES: Final = 32
+    from millstream_memory.pending import Step
 
 
 class MemoryTableSnapshot(TableSnapshot):
-    """Lists the entries of all tables by key group, then encodes them, table after table.
+    """Sorts entries into key groups, and encodes those of a group as soon as they are enough; table after table.
 
     Args:
         context: of the tables.
         tables: each with its dict.
-        on_swap: called when others stand in for the tables than before: when all are listed; and at the end, from when they are bare.
+        on_swap: called at the end, when the tables are bare again.
 
     Attributes:
         ended: it is ready or was abandoned.
@@ -82,20 +81,18 @@ class MemoryTableSnapshot(TableSnapshot):
             self.ended = True
             self._steps.close()
             for table in self._tables:
-                table.end()
+                table.settle()
             self._on_swap()
 
-    def _encode_early(self, table: PendingTable, key: Any, value: Any) -> bytes:
+    def _encode_early(self, spec: TableSpec, key: Any, value: Any) -> bytes:
         """Encodes a value ahead of its turn.
 
         It never raises: the code that touches a value is not to blame for it, and its job goes on. The next `advance` raises instead.
         """
         try:
-            if self.ended or (table.done_below and self._context.key_group_of(key) < table.done_below):
-                return b""
-            return table.spec.values.encode(value)
+            return spec.values.encode(value)
         except Exception as error:  # noqa: BLE001 - encoding may call the methods of a user's type, which raise anything
-            self._failure = self._failure or self._not_encodable(table.spec, _short(key), error)
+            self._failure = self._failure or self._not_encodable(spec, _short(key), error)
             return b""
 
     def _not_encodable(self, spec: TableSpec, entry: str, error: Exception) -> StateNotEncodable:
@@ -104,38 +101,47 @@ class MemoryTableSnapshot(TableSnapshot):
         return failure
 
     def _work(self) -> Generator[None, None, None]:
-        # All tables first: as long as one is being listed, what comes new waits outside of it.
         for table in self._tables:
-            yield from table.gather(self._context.key_groups_of)
-        for table in self._tables:
+            groups: defaultdict[int, Group] = defaultdict(Group)
+            for step in table.steps():
+                for group in self._sort(step, groups):
+                    while group.is_full():
+                        self._encode(table, group)
+                        yield
+                yield
+            for number in sorted(groups):
+                yield from self._finish(table, number, groups[number])
             table.settle()
-        self._on_swap()
-        yield
-        for table in self._tables:
-            for number in sorted(table.groups):
-                yield from self._encode(table, number, table.groups.pop(number))
-                table.done_below = number + 1
 
-    def _encode(self, table: PendingTable, number: int, group: Group) -> Generator[None, None, None]:
-        """Encodes a key group in segments whose size follows from that of the values: by bytes, not by entries."""
-        spec = table.spec
-        segments: list[bytes] = []
-        entries = 0
-        at, size = 0, _FIRST_SEGMENT_ENTRIES
-        while at < len(group.keys):
-            part = group.part(at, at + size)
-            try:
-                segment = part.encode(spec, table.early(part))
-            except Exception as error:  # encoding may call the methods of a user's type, which raise anything
-                raise self._not_encodable(spec, _culprit(spec, part.keys, part.values), error) from error
-            segments.append(segment)
-            entries += len(part.keys)
-            at += size
-            size = max(1, min(STEP_ENTRIES, _SEGMENT_BYTES * size // len(segment), 8 * size))
+    def _sort(self, step: Step, groups: defaultdict[int, Group]) -> list[Group]:
+        """Puts entries into their groups; those groups."""
+        keys, values, namespaces = step
+        numbers = self._context.key_groups_of(keys)
+        for key, value, number in zip(keys, values, numbers):
+            group = groups[number]
+            group.keys.append(key)
+            group.values.append(value)
+        for namespace, number in zip(namespaces, numbers):
+            groups[number].namespaces.append(namespace)
+        return [groups[number] for number in dict.fromkeys(numbers)]
+
+    def _encode(self, table: PendingTable, group: Group) -> None:
+        entries = group.take()
+        try:
+            segment = entries.encode(table.spec, table.early(entries))
+        except Exception as error:  # encoding may call the methods of a user's type, which raise anything
+            raise self._not_encodable(table.spec, _culprit(table.spec, entries.keys, entries.values), error) from error
+        group.add(segment, len(entries.keys))
+
+    def _finish(self, table: PendingTable, number: int, group: Group) -> Generator[None, None, None]:
+        while group.keys:
+            self._encode(table, group)
             yield
-        if entries:
-            data = assemble(spec.layout, segments)
-            self._chunks.append(StateChunk(table=spec.name, key_group=number, entries=entries, data=data))
+        if group.entries:
+            data = assemble(table.spec.layout, group.segments)
+            self._chunks.append(StateChunk(table=table.spec.name, key_group=number, entries=group.entries, data=data))
+            group.segments.clear()
+            yield
 
 
 def _culprit(spec: TableSpec, keys: list[Any], values: list[Any]) -> str:

@@ -21,9 +21,8 @@ class Touched:
         encode: of the table that the dict belongs to.
 
     Attributes:
-        early: encoded values as they were at the barrier, of keys whose values were handed out and may have been changed since; b"" for
-            those whose turn had come before.
-        written: keys that hold another value than at the barrier. While entries are being gathered, with that former value.
+        early: encoded values as they were at the barrier, of keys whose values were handed out and may have been changed since.
+        written: keys that hold another value than at the barrier, with that former value.
     """
 
     __slots__ = ("early", "encode", "written")
