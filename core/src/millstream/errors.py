@@ -379,9 +379,22 @@ class NotKeyed(MillstreamError):
     code: ClassVar[str] = "not-keyed"
     operator: str
     what: str
+    fix: str = "Put key_by(...) in front of it."
 
     def sentence(self) -> str:
-        return f"Operator {self.operator!r} asked for {self.what}, which needs a key. Put key_by(...) in front of it."
+        return f"Operator {self.operator!r} asked for {self.what}, which needs a key. {self.fix}"
+
+
+@dataclass(kw_only=True, eq=False)
+class KeyedStreamFixed(MillstreamError):
+    """Something that a keyed stream does not have: another way of dealing out, or what operators have."""
+
+    code: ClassVar[str] = "keyed-stream-fixed"
+    what: str
+    fix: str
+
+    def sentence(self) -> str:
+        return f"A keyed stream {self.what}. {self.fix}"
 
 
 @dataclass(kw_only=True, eq=False)

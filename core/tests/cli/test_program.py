@@ -52,6 +52,32 @@ def test_a_plan_shows_vertices_chains_edges_and_serializers(invoke: Any, script:
     assert "sink 'print': no uid" in printing
 
 
+BEHIND_KEYS = """
+class Numbered(MapFunction):
+    def open(self, context):
+        pass
+
+    def map(self, value):
+        return value
+
+def word(pair):
+    return pair[0]
+
+words = env.from_collection([("a", 1)], uid="in").key_by(word, key_type=str)
+words.map(lambda pair: pair, name="plain").print()
+words.map(Numbered(), name="numbered", uid="numbered").set_parallelism(2).print()
+env.execute("job")
+"""
+
+
+def test_a_plan_shows_keyed_edges_to_plain_operators_and_what_functions_behind_them_keep(invoke: Any, script: Any) -> None:
+    _, source, plain, numbered, _ = invoke("plan", script(BEHIND_KEYS), "-p", "3").stdout.split("\n\n")
+    assert "Vertex 0: collection" in source
+    assert "from vertex 0 (collection): hash by word, 128 key groups\n  operator 'plain': no uid, 128 key groups\n  sink 'print'" in plain
+    assert "from vertex 0 (collection): hash by word, 128 key groups" in numbered
+    assert "    state: keys: typed str\n    state: what the function declares in open()" in numbered
+
+
 @pytest.mark.parametrize("ending", ["env.execute()", "env.execute_async().result()", "list(numbers.execute_and_collect())"])
 @pytest.mark.parametrize("command", ["plan", "check"])
 def test_nothing_runs_however_the_job_would_be_started(invoke: Any, script: Any, folder: Path, ending: str, command: str) -> None:

@@ -8,6 +8,7 @@ from millstream.cli.texts import serializer_text
 from millstream.contracts.two_phase_commit import TwoPhaseCommitSink
 from millstream.contracts.write_ahead import WriteAheadSink
 from millstream.runtime.operators.keyed import AggregateSpec, FoldSpec, ReduceSpec
+from millstream.runtime.operators.keyed_functions import KeyedFunctionSpec
 from millstream.runtime.operators.process import KeyedProcessSpec
 from millstream.runtime.operators.sink import SinkSpec
 from millstream.runtime.operators.source import SourceSpec
@@ -31,9 +32,10 @@ def states_of(spec: OperatorSpec) -> list[str]:
     if isinstance(spec, WindowSpec):
         what = "one value" if spec.reduce is not None else "one accumulator" if spec.aggregate is not None else "all records"
         return [f"{what} per key and window: {_written(spec.value_type)}; keys: {_written(spec.keyed_by.key_type)}"]
-    if isinstance(spec, KeyedProcessSpec):
-        lines = [f"keys, also of timers: {_written(spec.keyed_by.key_type)}"]
-        return [*lines, "what the function declares in open(): typed where its descriptor has a type, data codec otherwise"]
+    if isinstance(spec, KeyedProcessSpec | KeyedFunctionSpec):
+        keys = "keys, also of timers" if isinstance(spec, KeyedProcessSpec) else "keys"
+        declared = "what the function declares in open(): typed where its descriptor has a type, data codec otherwise"
+        return [f"{keys}: {_written(spec.keyed_by.key_type)}", declared]
     if isinstance(spec, SinkSpec):
         return _sink_states(spec)
     return ["what the operator declares when it is opened"] if spec.keeps_state else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar, overload
 
 from millstream.contracts.context import Accumulator, RuntimeContext
 from millstream.contracts.functions import RichFunction
@@ -39,9 +39,14 @@ EXHAUSTED = object()
 
 
 class FunctionContext(RuntimeContext):
-    """The runtime context of one operator."""
+    """The runtime context of one operator.
 
-    def __init__(self, context: OperatorContext, lists: OperatorStateStore, keyed: KeyedStateStore | None) -> None:
+    Args:
+        keyed: None where there is no keyed state.
+        without_keys: what to do about that, for people.
+    """
+
+    def __init__(self, context: OperatorContext, lists: OperatorStateStore, keyed: KeyedStateStore | None, without_keys: str) -> None:
         self.job_name = context.job_name
         self.task_name = context.name
         self.subtask = context.subtask
@@ -52,10 +57,11 @@ class FunctionContext(RuntimeContext):
         self._accumulators = context.accumulators
         self._lists = lists
         self._keyed = keyed
+        self._without_keys = without_keys
 
     def _keyed_store(self, descriptor: Any) -> KeyedStateStore:
         if self._keyed is None:
-            raise NotKeyed(operator=self.task_name, what=f"keyed state {descriptor.name!r}")
+            raise NotKeyed(operator=self.task_name, what=f"keyed state {descriptor.name!r}", fix=self._without_keys)
         return self._keyed
 
     def get_state(self, descriptor: ValueStateDescriptor[T]) -> ValueState[T]:
@@ -103,6 +109,8 @@ class FunctionOperator(Operator):
     """
 
     keyed: KeyedStateStore | None = None
+    without_keys: ClassVar[str] = "Put key_by(...) in front of it."
+    """What to do when the function asks for keyed state and there is none."""
 
     def __init__(self, *functions: Any, on_error: OnError = "fail") -> None:
         self._functions = [f for f in functions if isinstance(f, RichFunction)]
@@ -118,7 +126,7 @@ class FunctionOperator(Operator):
                 self._lists.restore({name: part})
 
     def open(self) -> None:
-        runtime_context = FunctionContext(self.context, self._lists, self.keyed)
+        runtime_context = FunctionContext(self.context, self._lists, self.keyed, self.without_keys)
         for function in self._functions:
             self._opened.append(function)
             try:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Function = Callable[[Any], Any]
 
 
-class _PerRecord(FunctionOperator):
+class PerRecord(FunctionOperator):
     """Calls one function per record.
 
     Args:
@@ -56,7 +56,7 @@ class _PerRecord(FunctionOperator):
                 return results, failed
 
 
-class MapOperator(_PerRecord):
+class MapOperator(PerRecord):
     """Applies a function to every record; timestamps stay as they are."""
 
     loop: ClassVar[Loop | None] = Loop("map", ("v = {function}(v)",), (("function", "_function"),))
@@ -66,7 +66,7 @@ class MapOperator(_PerRecord):
         self._emit(results, without(batch.timestamps, failed))
 
 
-class FilterOperator(_PerRecord):
+class FilterOperator(PerRecord):
     """Keeps the records for which the function gives something true."""
 
     loop: ClassVar[Loop | None] = Loop("filter", ("if not {function}(v):", "    continue"), (("function", "_function"),))
@@ -98,7 +98,7 @@ class FilterOperator(_PerRecord):
         self._emit(list(compress(values, flags)), None if timestamps is None else list(compress(timestamps, flags)))
 
 
-class FlatMapOperator(_PerRecord):
+class FlatMapOperator(PerRecord):
     """Replaces every record by any number of others, which take its timestamp."""
 
     def process_batch(self, batch: RecordBatch[Any]) -> None:
@@ -123,6 +123,8 @@ class FlatMapOperator(_PerRecord):
 
 class _WholeBatch(FunctionOperator):
     """Gives a function the whole list of records."""
+
+    without_keys: ClassVar[str] = "A list of records has many keys: use map, flat_map or process behind key_by(...)."
 
     def __init__(self, owner: Any, function: Callable[[list[Any]], Iterable[Any]]) -> None:
         super().__init__(owner)
@@ -186,7 +188,7 @@ class FunctionSpec:
         method: name of the method to call, None to call the object itself.
     """
 
-    operator: type[_PerRecord]
+    operator: type[PerRecord]
     owner: Any
     method: str | None = None
     on_error: OnError = "fail"
