@@ -712,20 +712,6 @@ def _user_frames(error: BaseException) -> list[traceback.FrameSummary]:
 
 
 @dataclass(kw_only=True, eq=False)
-class FunctionStoppedIteration(MillstreamError):
-    """A user function raised StopIteration, which Python would take for the end of the batch."""
-
-    code: ClassVar[str] = "function-stopped-iteration"
-    function: str
-
-    def sentence(self) -> str:
-        return (
-            f"{self.function} raised StopIteration, which would silently end the batch it works on. "
-            "Give next() a default inside it, or catch StopIteration."
-        )
-
-
-@dataclass(kw_only=True, eq=False)
 class WrongBatchLength(MillstreamError):
     """A batch function returned something else than the list that it promises.
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar, overload
 
 from millstream.contracts.context import Accumulator, RuntimeContext
 from millstream.contracts.functions import RichFunction
-from millstream.errors import FunctionStoppedIteration, MillstreamError, NotCopyable, NotKeyed, UndeclaredState
+from millstream.errors import MillstreamError, NotCopyable, NotKeyed, UndeclaredState
 from millstream.runtime.operators.base import Operator, OperatorContext, OperatorSnapshot, Output
 from millstream.runtime.operators.policy import ErrorPolicy
 from millstream.state.operator import OperatorStateStore
 from millstream.state.serializers import serializer_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from millstream.contracts.on_error import OnError
     from millstream.contracts.serializer import Serializer
@@ -33,9 +33,6 @@ K = TypeVar("K")
 V = TypeVar("V")
 I = TypeVar("I")  # noqa: E741 - input
 O = TypeVar("O")  # noqa: E741 - output
-
-END = object()
-EXHAUSTED = object()
 
 
 class FunctionContext(RuntimeContext):
@@ -156,7 +153,7 @@ class FunctionOperator(Operator):
     # --- errors
 
     def record_failed(self, function: object, error: Exception, value: Any) -> None:
-        self._failed(function, stop_iteration(function) if isinstance(error, StopIteration) else error, value)
+        self._failed(function, error, value)
 
     def _failed(self, function: object, error: Exception, value: Any) -> None:
         """Applies the policy: returns when the record is dropped or set aside, raises when the job has to fail."""
@@ -178,23 +175,6 @@ def own_copy(function: T) -> T:
         return copy.deepcopy(function)
     except TypeError as error:
         raise NotCopyable(function=type(function).__qualname__, reason=str(error)) from error
-
-
-def stopped_early(values: list[Any], rest: Iterator[Any]) -> bool:
-    """Whether a loop over `rest`, an iterator of `values`, ended before the iterator did.
-
-    A function that raises StopIteration inside `map` or `filter` ends them without an error. An iterator that has ended stays ended
-    when its list grows, so one more element tells the two cases apart.
-    """
-    values.append(END)
-    stopped = next(rest, EXHAUSTED) is not EXHAUSTED
-    values.pop()
-    return stopped
-
-
-def stop_iteration(function: object) -> FunctionStoppedIteration:
-    """The error for a function that raised StopIteration."""
-    return FunctionStoppedIteration(function=function_label(function))
 
 
 def function_label(function: object) -> str:
