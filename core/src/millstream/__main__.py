@@ -1,4 +1,5 @@
 """`python -m millstream` is the command `millstream`."""
+
 from __future__ import annotations
 
 from millstream.cli.entry import main
