@@ -244,7 +244,8 @@ class DataStream(Generic[T]):
                 frozen dataclasses of those. Another key fails the job, with one exception: where records are not dealt out (a single
                 subtask), only new keys are looked at, so a float or Decimal that equals an int key seen before (1, then 1.0) counts as
                 that key.
-            key_type: declared type of the keys; makes their stored form typed.
+            key_type: declared type of the keys; makes their stored form typed, as does the annotation of a named function that says
+                everything. `object` stands for the data codec.
         """
         from millstream.api.keyed_stream import KeyedStream
 

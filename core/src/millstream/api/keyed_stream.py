@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar
 
+from millstream.api.annotations import accumulator_of, returned_by
 from millstream.api.data_stream import DataStream
 from millstream.api.fields import FieldChoice, FieldReduce
 from millstream.api.functions import as_reduce, check_aggregate, check_type, function_name
@@ -55,7 +56,7 @@ class KeyedStream(DataStream[T], Generic[K, T]):
 
     def __init__(self, stream: DataStream[T], selector: Callable[[T], K], key_type: Any) -> None:
         super().__init__(stream.environment, stream.node, Partitioning("hash", selector=selector), stream._tag)
-        self._keyed_by = KeyedBy(selector, key_type)
+        self._keyed_by = KeyedBy(selector, key_type, returned_by(selector))
 
     @property
     def keyed_by(self) -> KeyedBy:
@@ -90,10 +91,12 @@ class KeyedStream(DataStream[T], Generic[K, T]):
         """Combines each record with the key's last result; the key's first record comes out unchanged.
 
         Args:
-            output_type: declared type of the records: makes the state typed.
+            output_type: declared type of the records: makes the state typed, as does an annotation of a named function that says
+                everything. `object` stands for the data codec.
         """
         owner, method = as_reduce(function)
-        spec = ReduceSpec(self._keyed_by, owner, method, check_type(output_type), check_on_error(on_error))
+        annotation = returned_by(function, method)
+        spec = ReduceSpec(self._keyed_by, owner, method, check_type(output_type), check_on_error(on_error), annotation=annotation)
         return self.result_of(name or function_name("reduce", function), spec, uid, on_error)
 
     def fold(
@@ -109,7 +112,8 @@ class KeyedStream(DataStream[T], Generic[K, T]):
         """Folds records into an accumulator per key, which starts as a copy of `initial`, and emits it after each record."""
         if not callable(function):
             raise InvalidArgument(what="the function of fold", value=repr(function), allowed="a callable (accumulator, record) -> accumulator")
-        spec = FoldSpec(self._keyed_by, initial, function, check_type(output_type), check_on_error(on_error))
+        annotation = returned_by(function)
+        spec = FoldSpec(self._keyed_by, initial, function, check_type(output_type), check_on_error(on_error), annotation=annotation)
         return self.result_of(name or function_name("fold", function), spec, uid, on_error)
 
     def aggregate(
@@ -122,7 +126,9 @@ class KeyedStream(DataStream[T], Generic[K, T]):
         on_error: OnError = "fail",
     ) -> DataStream[O]:
         """Adds records to an accumulator per key and emits its result after each record."""
-        spec = AggregateSpec(self._keyed_by, check_aggregate(aggregate), check_type(accumulator_type), check_on_error(on_error))
+        check_aggregate(aggregate)
+        annotation = accumulator_of(aggregate)
+        spec = AggregateSpec(self._keyed_by, aggregate, check_type(accumulator_type), check_on_error(on_error), annotation=annotation)
         return self.result_of(name or function_name("aggregate", aggregate), spec, uid, on_error)
 
     def _rolling(self, kind: str, function: ReduceFunction[Any], name: str | None, uid: str | None, on_error: OnError) -> DataStream[T]:

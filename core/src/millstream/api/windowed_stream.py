@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
+from millstream.api.annotations import accumulator_of, returned_by
 from millstream.api.fields import FieldChoice, FieldReduce
 from millstream.api.functions import as_reduce, check_aggregate, check_tag, check_type, function_name
 from millstream.contracts.functions import ProcessWindowFunction
@@ -99,6 +100,7 @@ class WindowedStream(Generic[K, T]):
             reduce_method=method,
             window_function=_checked(window_function),
             value_type=check_type(output_type),
+            annotation=returned_by(function, method),
         )
 
     @overload
@@ -143,6 +145,7 @@ class WindowedStream(Generic[K, T]):
             aggregate=check_aggregate(aggregate),
             window_function=_checked(window_function),
             value_type=check_type(accumulator_type),
+            annotation=accumulator_of(aggregate),
         )
 
     def process(

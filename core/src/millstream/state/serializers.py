@@ -1,4 +1,4 @@
-"""Which serializer a state or an exchange uses: typed where a type is declared, the data codec otherwise."""
+"""Which serializer a state or an exchange uses: typed where a type is declared or annotated, the data codec otherwise."""
 
 from __future__ import annotations
 
@@ -6,15 +6,25 @@ import dataclasses
 import inspect
 from datetime import datetime
 from decimal import Decimal
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
 from millstream.contracts.serializer import Compatibility, Serializer, SerializerDescription, Verdict, short_repr
 from millstream.errors import DamagedState, TypeNotCarried, ValueNotOfType
+from millstream.state.annotated import AnnotatedSerializer, Annotation
 from millstream.state.data_codec import DataCodec, unchanged_classes
-from millstream.state.data_codec_registered import Registered, register_serializer, registered_bytes, registered_for, registered_value
+from millstream.state.data_codec_registered import (
+    MIXED,
+    Registered,
+    register_serializer,
+    registered_bytes,
+    registered_for,
+    registered_value,
+)
 from millstream.state.evolution import evolve
+from millstream.state.mixed import MixedReader, parts_of
 from millstream.state.readers import CheckedReader, EvolvedReader
 from millstream.state.typed_schema import schema_of, type_name
 from millstream.state.widening import Refused, keys_stay
@@ -22,7 +32,16 @@ from millstream.state.widening import Refused, keys_stay
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["DataCodec", "RegisteredSerializer", "TypedSerializer", "register_serializer", "serializer_for"]
+__all__ = [
+    "AnnotatedSerializer",
+    "Annotation",
+    "DataCodec",
+    "RegisteredSerializer",
+    "TypedSerializer",
+    "register_serializer",
+    "serializer_for",
+    "typed_by",
+]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -37,29 +56,39 @@ _MIGRATE: Final = (
 _MIGRATION: Final = "it was written with the data codec; every entry is read with that and written anew with the declared type."
 
 
-def serializer_for(declared: Any = None, annotation: Any = None) -> Serializer[Any]:
+def serializer_for(declared: Any = None, annotation: Annotation | None = None) -> Serializer[Any]:
     """The serializer of a state or an exchange.
 
     Args:
-        declared: `output_type=`, or the type of a state's descriptor. None, Any and object stand for the data codec.
-        annotation: what the function's annotation says, if nothing is declared. One that cannot be carried counts as none.
+        declared: `output_type=`, or the type of a state's descriptor. Any and object stand for the data codec.
+        annotation: what a function's annotation says; counts if nothing is declared.
 
     Raises:
         TypeNotCarried: the declared type cannot be written.
     """
-    if not any(declared is anything for anything in _ANYTHING):
-        return _declared_serializer(declared)
-    if any(annotation is anything for anything in _ANYTHING):
+    if declared is None and annotation is not None and (typed := typed_by(annotation.type)) is not None:
+        return AnnotatedSerializer(typed, annotation)
+    if any(declared is anything for anything in _ANYTHING):
         return DataCodec()
-    try:
-        return _declared_serializer(annotation)
-    except TypeNotCarried:
-        return DataCodec()
-
-
-def _declared_serializer(declared: Any) -> Serializer[Any]:
     registered = registered_for(declared) if isinstance(declared, type) else None
     return TypedSerializer(declared) if registered is None else RegisteredSerializer(registered)
+
+
+def typed_by(annotation: Any) -> TypedSerializer[Any] | None:
+    """The typed serializer of an annotated type, if the annotation says all that there is to say.
+
+    It does not where Any, a type variable or a container of anything is part of it, where the values would be None alone, and where the
+    typed form carries no such type.
+    """
+    if annotation is NoneType or isinstance(annotation, TypeVar) or _is_open(annotation):
+        return None
+    if any(annotation is anything for anything in _ANYTHING) or (isinstance(annotation, type) and registered_for(annotation) is not None):
+        return None
+    try:
+        typed: TypedSerializer[Any] = TypedSerializer(annotation)
+    except TypeNotCarried:
+        return None
+    return None if _mentions(typed.description().schema, ("any",)) else typed
 
 
 class TypedSerializer(Serializer[T]):
@@ -125,6 +154,9 @@ class TypedSerializer(Serializer[T]):
         data codec while its classes are as they were."""
         if stored.kind == "data":
             return _from_data_codec(stored)
+        if stored.kind == MIXED:
+            typed, data = map(self.compatibility, parts_of(stored))
+            return typed if typed.verdict is Verdict.INCOMPATIBLE else data
         if stored.kind != "typed":
             why = f"it was written with the registered serializer {stored.kind!r}, and {self._name} is declared now. {_BRING_BACK}"
             return Compatibility(Verdict.INCOMPATIBLE, why)
@@ -140,11 +172,16 @@ class TypedSerializer(Serializer[T]):
         return Compatibility(Verdict.AFTER_MIGRATION, f"it was written as an earlier form of {self._name}.")
 
     def finds_keys(self, stored: SerializerDescription) -> bool:
+        if stored.kind == MIXED:
+            return self.finds_keys(parts_of(stored)[0])
         return stored.kind == "data" or (stored.kind == "typed" and stored.version == VERSION and keys_stay(stored.schema, self._schema))
 
     def reader(self, stored: SerializerDescription) -> Serializer[T]:
         if stored.kind == "data":
             return CheckedReader(DataCodec(), self)
+        if stored.kind == MIXED:
+            typed, data = map(self.reader, parts_of(stored))
+            return MixedReader(typed, data, self)
         if stored.schema == self._schema:
             return self
         return EvolvedReader(evolve(stored.schema, self._declared, self._name), self, stored.type_name)
@@ -225,6 +262,11 @@ class RegisteredSerializer(Serializer[T]):
 
     def reader(self, stored: SerializerDescription) -> Serializer[T]:
         return CheckedReader(DataCodec(), self) if stored.kind == "data" else self
+
+
+def _is_open(annotation: Any) -> bool:
+    parameters: tuple[Any, ...] = getattr(annotation, "__parameters__", ())
+    return bool(parameters)
 
 
 def _from_data_codec(stored: SerializerDescription) -> Compatibility:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         ValueStateDescriptor,
     )
     from millstream.contracts.state_handles import AggregatingState, BroadcastState, ListState, MapState, ReducingState, ValueState
+    from millstream.state.annotated import Annotation
     from millstream.state.keyed import KeyedStateStore
 
 T = TypeVar("T")
@@ -92,9 +93,9 @@ class FunctionContext(RuntimeContext):
         return found
 
 
-def serializer_of(declared: Any) -> Serializer[Any]:
-    """The serializer of a declared type, or the data codec."""
-    return serializer_for(declared)
+def serializer_of(declared: Any, annotation: Annotation | None = None) -> Serializer[Any]:
+    """The serializer of a declared type, or of an annotated one, or the data codec."""
+    return serializer_for(declared, annotation)
 
 
 class FunctionOperator(Operator):
