@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
-from datetime import datetime
-from decimal import Decimal
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -23,6 +20,7 @@ from millstream.state.data_codec_registered import (
     registered_for,
     registered_value,
 )
+from millstream.state.differences import difference_of, equal
 from millstream.state.evolution import evolve
 from millstream.state.mixed import MixedReader, parts_of
 from millstream.state.readers import CheckedReader, EvolvedReader
@@ -121,7 +119,7 @@ class TypedSerializer(Serializer[T]):
 
     def encode(self, value: T) -> bytes:
         data, back = self._there_and_back(value)
-        if type(back) is type(value) and _equal(back, value) and self._agree(back, value):
+        if type(back) is type(value) and equal(back, value) and self._agree(back, value):
             return data
         self._refuse_difference(value, back)
         return data
@@ -132,11 +130,10 @@ class TypedSerializer(Serializer[T]):
     def encode_many(self, values: Sequence[T]) -> bytes:
         values = list(values)
         try:
-            data = self._encoder.encode(values)
-            back = self._list_decoder.decode(data)
+            data, back = self.there_and_back(values)
         except _REFUSALS:
             back, data = [], b""
-        if _equal(back, values) and list(map(type, back)) == list(map(type, values)) and self._agree(back, values):
+        if equal(back, values) and list(map(type, back)) == list(map(type, values)) and self._agree(back, values):
             return data
         # One by one, to name the value at fault, or to find that all is well: NaN is unequal to itself.
         for value in values:
@@ -145,6 +142,11 @@ class TypedSerializer(Serializer[T]):
 
     def decode_many(self, data: bytes | memoryview) -> list[T]:
         return self._read(self._list_decoder, data)
+
+    def there_and_back(self, values: list[T]) -> tuple[bytes, list[T]]:
+        """Writes values, whatever they are, and reads them; whoever calls it compares them. Raises whatever msgspec and classes raise."""
+        data = self._encoder.encode(values)
+        return data, self._list_decoder.decode(data)
 
     def description(self) -> SerializerDescription:
         return SerializerDescription(kind="typed", version=VERSION, type_name=self._name, schema=self._schema)
@@ -200,7 +202,7 @@ class TypedSerializer(Serializer[T]):
             return False
 
     def _refuse_difference(self, value: T, back: T) -> None:
-        difference = _difference(value, back, "it")
+        difference = difference_of(value, back, "it")
         if difference is not None:
             raise self._refusal(value, difference)
 
@@ -278,61 +280,6 @@ def _mentions(schema: Any, kinds: tuple[str, ...]) -> bool:
     if isinstance(schema, dict):
         return schema.get("kind") in kinds or any(_mentions(part, kinds) for part in schema.values())
     return isinstance(schema, list) and any(_mentions(part, kinds) for part in schema)
-
-
-def _equal(one: Any, other: Any) -> bool:
-    try:
-        return bool(one == other)
-    except Exception:  # noqa: BLE001 - the equality of users' classes may raise, that of arrays has no truth; then parts are compared
-        return False
-
-
-def _difference(written: Any, read: Any, path: str) -> str | None:
-    """How what was read differs from what was written; None when it is as good as the same."""
-    cls = type(written)
-    if cls is not type(read):
-        return f"{path} was written as {type_name(cls)} and read as {type_name(type(read))}"
-    if cls is float or cls is Decimal:
-        same = str(written) == str(read)  # tells -0.0 from 0.0, and NaN is NaN
-    elif cls is datetime:
-        same = written == read and written.utcoffset() == read.utcoffset()
-    elif cls is list or isinstance(written, tuple):
-        return _items_difference(enumerate(written), enumerate(read), path)
-    elif cls is dict:
-        return _items_difference(written.items(), read.items(), path)
-    elif cls is set or cls is frozenset:
-        same = {(type(item), item) for item in written} == {(type(item), item) for item in read}
-    elif (names := _field_names(cls)) is not None:
-        return next(
-            (
-                difference
-                for name in names
-                if (difference := _difference(getattr(written, name, None), getattr(read, name, None), f"{path}.{name}")) is not None
-            ),
-            None,
-        )
-    elif (registered := registered_for(cls)) is not None:
-        same = registered.to_bytes(written) == registered.to_bytes(read)
-    else:
-        same = _equal(written, read)
-    return None if same else f"{path} was written as {short_repr(written)} and read as {short_repr(read)}"
-
-
-def _items_difference(written: Any, read: Any, path: str) -> str | None:
-    written, read = list(written), list(read)
-    if len(written) != len(read):
-        return f"{path} had {len(written)} entries and came back with {len(read)}"
-    for (key, value), (read_key, read_value) in zip(written, read):
-        difference = _difference(key, read_key, f"a key of {path}") or _difference(value, read_value, f"{path}[{short_repr(key, 40)}]")
-        if difference is not None:
-            return difference
-    return None
-
-
-def _field_names(cls: Any) -> tuple[str, ...] | None:
-    if issubclass(cls, msgspec.Struct):
-        return tuple(cls.__struct_fields__)
-    return tuple(field.name for field in dataclasses.fields(cls)) if dataclasses.is_dataclass(cls) else None
 
 
 _REFUSALS: Final = (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError, AttributeError)
