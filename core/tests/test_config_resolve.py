@@ -149,7 +149,13 @@ class TestUnknown:
             ("checkpoints.interval", "checkpoint.interval"),
             ("interval", "checkpoint.interval"),
             ("job.batch_size", "execution.batch_size"),
+            ("chekpoint", "[checkpoint]"),
+            ("chekpoint.zzz", "[checkpoint]"),
+            ("chekpoint.retaned", "checkpoint.retained"),
+            ("CHECKPOINT.Interval", "checkpoint.interval"),
+            ("jobs", "[job]"),
             ("job.zzz", None),
+            ("zzz", None),
         ],
     )
     def test_unknown_key_gets_the_nearest(self, key, suggestion):
@@ -157,6 +163,12 @@ class TestUnknown:
             Settings.resolve(cli={key: "hunter2"})
         assert caught.value.suggestion == suggestion
         assert "hunter2" not in str(caught.value)
+
+    def test_an_unknown_section_of_the_file_gets_the_nearest(self, tmp_path):
+        path = tmp_path / "millstream.toml"
+        path.write_text("[chekpoint]\n")
+        with pytest.raises(UnknownSetting, match=r"There is no setting 'chekpoint' \(.*millstream.toml:1\)\. Did you mean '\[checkpoint\]'\?"):
+            Settings.resolve(toml_path=path)
 
     def test_unknown_variable_gets_the_nearest_variable(self):
         with pytest.raises(UnknownSetting, match="Did you mean 'MILLSTREAM__CHECKPOINT__MIN_PAUSE'") as caught:

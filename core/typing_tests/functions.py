@@ -182,6 +182,7 @@ class Marks(WatermarkGenerator[Row]):
 def uses(rows: DataStream[Row]) -> None:
     keyed = rows.key_by(lambda row: row[0])
     assert_type(keyed.process(Count(), uid="count"), DataStream[str])
+    assert_type(keyed.process(Split()), DataStream[str])
     split = rows.process(Split())
     assert_type(split, DataStream[str])
     assert_type(split.get_side_output(LATE), DataStream[int])

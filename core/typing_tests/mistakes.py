@@ -61,7 +61,9 @@ def functions(texts: DataStream[str], numbers: DataStream[int], env: StreamExecu
 def keyed(pairs: DataStream[tuple[str, int]], process: ProcessFunction[int, int], by_word: KeyedStream[str, tuple[str, int]]) -> None:
     pairs.sum(1)  # type: ignore[attr-defined]
     pairs.reduce(max)  # type: ignore[attr-defined]
-    by_word.map(len)  # type: ignore[attr-defined]
+    by_word.map(str.upper)  # type: ignore[arg-type]
+    by_word.map(len).sum()  # type: ignore[attr-defined]
+    by_word.union(pairs).reduce(max)  # type: ignore[attr-defined]
     by_word.reduce(lambda a, b: 5)  # type: ignore[arg-type,return-value]
     by_word.process(process)  # type: ignore[arg-type]
     by_word.sum(1.5)  # type: ignore[arg-type]

@@ -131,6 +131,15 @@ def keyed(readings: DataStream[Reading], pairs: DataStream[tuple[str, int]]) -> 
     assert_type(readings.key_by(BySensor()).aggregate(Mean(), uid="mean"), DataStream[float])
     assert_type(by_word.sum(1), DataStream[tuple[str, int]])
     assert_type(by_word.min_by(1), DataStream[tuple[str, int]])
+    plain: DataStream[tuple[str, int]] = by_word
+    assert_type(plain.map(lambda pair: pair[1]), DataStream[int])
+    assert_type(by_word.map(lambda pair: pair[1]), DataStream[int])
+    assert_type(readings.key_by(BySensor()).filter(Warm(), uid="warm"), DataStream[Reading])
+    assert_type(by_word.flat_map(lambda pair: pair[0].split()), DataStream[str])
+    assert_type(by_word.union(pairs), DataStream[tuple[str, int]])
+    assert_type(by_word.key_by(lambda pair: pair[1]), KeyedStream[int, tuple[str, int]])
+    assert_type(by_word.print(), DataStreamSink)
+    assert_type(by_word.sink_to(DiscardingSink(), uid="out"), DataStreamSink)
 
 
 def windowed(readings: DataStream[Reading]) -> None:

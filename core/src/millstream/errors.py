@@ -379,9 +379,22 @@ class NotKeyed(MillstreamError):
     code: ClassVar[str] = "not-keyed"
     operator: str
     what: str
+    fix: str = "Put key_by(...) in front of it."
 
     def sentence(self) -> str:
-        return f"Operator {self.operator!r} asked for {self.what}, which needs a key. Put key_by(...) in front of it."
+        return f"Operator {self.operator!r} asked for {self.what}, which needs a key. {self.fix}"
+
+
+@dataclass(kw_only=True, eq=False)
+class KeyedStreamFixed(MillstreamError):
+    """Something that a keyed stream does not have: another way of dealing out, or what operators have."""
+
+    code: ClassVar[str] = "keyed-stream-fixed"
+    what: str
+    fix: str
+
+    def sentence(self) -> str:
+        return f"A keyed stream {self.what}. {self.fix}"
 
 
 @dataclass(kw_only=True, eq=False)
@@ -696,20 +709,6 @@ def _user_frames(error: BaseException) -> list[traceback.FrameSummary]:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not frame.filename.startswith(_ENGINE)]
     return own or list(frames)
-
-
-@dataclass(kw_only=True, eq=False)
-class FunctionStoppedIteration(MillstreamError):
-    """A user function raised StopIteration, which Python would take for the end of the batch."""
-
-    code: ClassVar[str] = "function-stopped-iteration"
-    function: str
-
-    def sentence(self) -> str:
-        return (
-            f"{self.function} raised StopIteration, which would silently end the batch it works on. "
-            "Give next() a default inside it, or catch StopIteration."
-        )
 
 
 @dataclass(kw_only=True, eq=False)

@@ -102,7 +102,9 @@ def test_keyed_state_without_key_by_is_refused_with_the_fix(env: StreamExecution
         def process_element(self, value: int, ctx: Any, out: Any) -> None:
             out.collect(value)
 
-    with pytest.raises(JobFailedError, match=rf"'wants' asked for keyed state '{descriptor.name}', which needs a key\. Put key_by") as raised:
+    with pytest.raises(
+        JobFailedError, match=rf"'wants' asked for keyed state '{descriptor.name}', which needs a key\. Make it a KeyedProcessFunction, behind key_by"
+    ) as raised:
         list(env.from_collection([1]).process(WantsState(), name="wants").execute_and_collect())
     assert isinstance(raised.value.__cause__, NotKeyed)
 
@@ -112,7 +114,7 @@ def test_keyed_state_without_key_by_is_refused_with_the_fix(env: StreamExecution
     [
         (lambda s: s.process(KeyedEcho("collect")), r"a ProcessFunction, or key_by\(...\) first for a KeyedProcessFunction"),
         (lambda s: s.process(lambda value: value), "a ProcessFunction"),
-        (lambda s: s.key_by(lambda n: n).process(Echo("collect")), "a KeyedProcessFunction object"),
+        (lambda s: s.key_by(lambda n: n).process(lambda value: value), "a KeyedProcessFunction object"),
         (lambda s: s.key_by(lambda n: n).process(KeyedEcho), "a KeyedProcessFunction object"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 
 from millstream import FilterFunction, FlatMapFunction, MapFunction, StreamExecutionEnvironment, WatermarkStrategy
 from millstream.api.data_stream import DataStream
-from millstream.errors import FunctionStoppedIteration, JobFailedError, UserFunctionFailed, WrongBatchLength
+from millstream.errors import JobFailedError, UserFunctionFailed, WrongBatchLength
 from millstream.records import MAX_TIMESTAMP
 
 
@@ -94,19 +94,50 @@ def test_function_objects_are_called_by_their_method(env: StreamExecutionEnviron
     assert list(stream.execute_and_collect()) == ["0", "2", "4"]
 
 
+def alone_or_chained(stream: DataStream[Any], chained: bool) -> DataStream[Any]:
+    """Whether what follows shares its loop with an operator in front of it."""
+    return stream.filter(bool) if chained else stream.flat_map(lambda value: [value])
+
+
+def stops_at(last: int) -> Any:
+    empty: Iterator[int] = iter(())
+
+    def take(n: int) -> int:
+        return n if n < last else next(empty)
+
+    return take
+
+
+@pytest.mark.parametrize("last", [1, 2, 3])
+@pytest.mark.parametrize("chained", [False, True])
+@pytest.mark.parametrize("timestamps", [False, True])
+@pytest.mark.parametrize("method", ["map", "filter", "flat_map"])
+def test_stop_iteration_is_told_like_any_exception(env: StreamExecutionEnvironment, method: str, timestamps: bool, chained: bool, last: int) -> None:
+    stream = stamped(env, [(1, 5), (2, 6), (3, 7)]) if timestamps else env.from_collection([1, 2, 3])
+    function = stops_at(last) if method != "flat_map" else lambda n: [stops_at(last)(n)]
+    stopping = getattr(alone_or_chained(stream, chained), method)(function, name="taking")
+    with pytest.raises(
+        JobFailedError, match=r"test_stateless\.py:\d+ in take: return n if n < last else next\(empty\)\nraised by .*'taking'"
+    ) as raised:
+        list(stopping.execute_and_collect())
+    failure = raised.value.__cause__
+    assert isinstance(failure, UserFunctionFailed)
+    assert (failure.error, failure.operator, failure.record) == ("StopIteration: ", "taking", str(last))
+
+
+@pytest.mark.parametrize("chained", [False, True])
+@pytest.mark.parametrize("timestamps", [False, True])
 @pytest.mark.parametrize("method", ["map", "filter"])
-def test_stop_iteration_of_a_function_is_an_error_and_loses_nothing_silently(env: StreamExecutionEnvironment, method: str) -> None:
-    empty: Iterator[int] = iter(())
-    stream = getattr(env.from_collection([1, 2, 3]), method)(lambda n: n if n < 2 else next(empty))
-    with pytest.raises(JobFailedError, match="StopIteration") as raised:
-        list(stream.execute_and_collect())
-    assert isinstance(raised.value.__cause__, FunctionStoppedIteration | UserFunctionFailed)
+def test_a_record_on_which_a_function_raises_stop_iteration_is_skipped_alone(
+    env: StreamExecutionEnvironment, method: str, timestamps: bool, chained: bool
+) -> None:
+    def take(n: int) -> int:
+        return n if n in (2, 4) else next(iter(()))
 
-
-def test_stop_iteration_of_the_very_last_record_is_noticed_too(env: StreamExecutionEnvironment) -> None:
-    empty: Iterator[int] = iter(())
-    with pytest.raises(JobFailedError, match="StopIteration"):
-        list(env.from_collection([1, 2, 3]).map(lambda n: n if n < 3 else next(empty)).execute_and_collect())
+    rows = [(n, 10 * n) for n in (1, 2, 3, 4, 5)]
+    stream = stamped(env, rows) if timestamps else env.from_collection([n for n, _ in rows])
+    kept = getattr(alone_or_chained(stream, chained), method)(take, on_error="skip")
+    assert with_timestamps(kept) == [(n, 10 * n if timestamps else None) for n in (2, 4)]
 
 
 def test_map_batch_gives_lists_and_keeps_order_and_timestamps(env: StreamExecutionEnvironment) -> None:

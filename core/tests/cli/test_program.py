@@ -52,6 +52,62 @@ def test_a_plan_shows_vertices_chains_edges_and_serializers(invoke: Any, script:
     assert "sink 'print': no uid" in printing
 
 
+BEHIND_KEYS = """
+class Numbered(MapFunction):
+    def open(self, context):
+        pass
+
+    def map(self, value):
+        return value
+
+def word(pair):
+    return pair[0]
+
+words = env.from_collection([("a", 1)], uid="in").key_by(word, key_type=str)
+words.map(lambda pair: pair, name="plain").print()
+words.map(Numbered(), name="numbered", uid="numbered").set_parallelism(2).print()
+env.execute("job")
+"""
+
+
+def test_a_plan_shows_keyed_edges_to_plain_operators_and_what_functions_behind_them_keep(invoke: Any, script: Any) -> None:
+    _, source, plain, numbered, _ = invoke("plan", script(BEHIND_KEYS), "-p", "3").stdout.split("\n\n")
+    assert "Vertex 0: collection" in source
+    assert "from vertex 0 (collection): hash by word, 128 key groups\n  operator 'plain': no uid, 128 key groups\n  sink 'print'" in plain
+    assert "from vertex 0 (collection): hash by word, 128 key groups" in numbered
+    assert "    state: keys: typed str\n    state: what the function declares in open()" in numbered
+
+
+ANNOTATED = """
+def word(pair: tuple[str, int]) -> str:
+    return pair[0]
+
+class Mean(AggregateFunction):
+    def create_accumulator(self) -> list[int]:
+        return [0, 0]
+
+    def add(self, value, accumulator):
+        return accumulator
+
+    def get_result(self, accumulator):
+        return accumulator
+
+words = env.from_collection([("a", 1)], uid="in").key_by(word)
+words.aggregate(Mean(), uid="told").print()
+words.aggregate(Mean(), accumulator_type=dict[str, int], uid="declared").print()
+words.reduce(lambda a, b: b, uid="untold").print()
+env.execute("job")
+"""
+
+
+def test_a_plan_tells_which_serializer_comes_from_an_annotation_and_of_what(invoke: Any, script: Any) -> None:
+    shown = invoke("plan", script(ANNOTATED)).stdout
+    keys = "keys: typed str (annotation of word)"
+    assert f"uid 'told', 128 key groups\n    state: one value per key: typed list[int] (annotation of Mean.create_accumulator); {keys}" in shown
+    assert f"uid 'declared', 128 key groups\n    state: one value per key: typed dict[str, int]; {keys}" in shown
+    assert f"uid 'untold', 128 key groups\n    state: one value per key: data codec; {keys}" in shown
+
+
 @pytest.mark.parametrize("ending", ["env.execute()", "env.execute_async().result()", "list(numbers.execute_and_collect())"])
 @pytest.mark.parametrize("command", ["plan", "check"])
 def test_nothing_runs_however_the_job_would_be_started(invoke: Any, script: Any, folder: Path, ending: str, command: str) -> None:

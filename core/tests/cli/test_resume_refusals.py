@@ -65,7 +65,7 @@ def left(invoke: Any, script: Any, folder: Path) -> Path:
             {"declared": "int", "value": "1"},
             ["values of type job:Order (typed)", "values of type int (typed)", "was object with shop, total and is int now"],
         ),
-        ({"declared": "None"}, ["was written with a declared type (job:Order), and none is declared now", "output_type="]),
+        ({"declared": "None"}, ["was written with a declared or annotated type (job:Order), and there is none now", "output_type="]),
     ],
 )
 def test_state_that_cannot_be_taken_over(invoke: Any, script: Any, left: Path, resume: str, change: Any, says: list[str]) -> None:

@@ -23,7 +23,7 @@ from millstream import (
     dead_letter,
 )
 from millstream.api.sinks import CollectSink
-from millstream.errors import FunctionStoppedIteration, JobFailedError, UnsupportedKey, UserFunctionFailed
+from millstream.errors import JobFailedError, UnsupportedKey, UserFunctionFailed
 from millstream.runtime.operators.loops import FusedOperators
 
 Value = tuple[str, int]
@@ -216,14 +216,6 @@ def test_a_key_that_cannot_be_one_is_refused_in_a_shared_loop_too(key: Any) -> N
     with pytest.raises(JobFailedError) as raised:
         list(stream.execute_and_collect())
     assert isinstance(raised.value.__cause__, UnsupportedKey)
-
-
-@pytest.mark.parametrize("policy", ["fail", "skip"])
-def test_a_function_that_raises_stop_iteration_ends_nothing_silently(policy: Any) -> None:
-    stream = StreamExecutionEnvironment().from_collection([1, 2]).map(lambda n: n).map(lambda n: next(iter([])), on_error=policy)
-    with pytest.raises(JobFailedError) as raised:
-        list(stream.execute_and_collect())
-    assert isinstance(raised.value.__cause__, FunctionStoppedIteration)
 
 
 class Opened(MapFunction[int, int]):

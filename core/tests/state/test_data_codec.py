@@ -628,7 +628,7 @@ def test_the_description_names_the_classes_that_were_written_read_or_adopted() -
 @pytest.mark.parametrize(
     ("stored", "says"),
     [
-        (SerializerDescription("typed", 1, "Order"), "Declare it again with output_type="),
+        (SerializerDescription("typed", 1, "Order"), "Declare it with output_type="),
         (SerializerDescription("data", 99, "Any"), "version 99"),
     ],
 )

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from millstream.contracts.functions import FilterFunction, FlatMapFunction, MapFunction
     from millstream.contracts.sink import AnySink, BaseSink
     from millstream.contracts.watermarks import WatermarkStrategy
+    from millstream.graph.stream_graph import OperatorSpec
+    from millstream.runtime.operators.stateless import PerRecord
 
 T = TypeVar("T")
 O = TypeVar("O")  # noqa: E741 - output
@@ -71,6 +73,14 @@ class DataStream(Generic[T]):
     def _stream(self, node: StreamNode) -> DataStream[Any]:
         return DataStream(self.environment, node)
 
+    def _operator(self, setting: str) -> StreamNode:
+        """The operator that the stream comes from, to give it a name or the like."""
+        return self.node
+
+    def _function_spec(self, operator: type[PerRecord], owner: Any, method: str | None, on_error: OnError) -> OperatorSpec:
+        """The operator of map, filter or flat_map."""
+        return FunctionSpec(operator, owner, method, on_error)
+
     def _repartitioned(self, partitioning: Partitioning) -> DataStream[T]:
         return DataStream(self.environment, self.node, partitioning, self._tag)
 
@@ -78,38 +88,40 @@ class DataStream(Generic[T]):
 
     def name(self, name: str) -> Self:
         """Names the operator, for people."""
-        self.node.name = name
+        self._operator("name").name = name
         return self
 
     def uid(self, uid: str) -> Self:
         """Names the operator in checkpoints."""
-        self.node.uid = uid
+        self._operator("uid").uid = uid
         return self
 
     def set_parallelism(self, parallelism: int) -> Self:
         """Number of subtasks of the operator, >= 1."""
+        node = self._operator("set_parallelism")
         if not isinstance(parallelism, int) or parallelism < 1:
             raise InvalidArgument(what="parallelism", value=repr(parallelism), allowed="an int, 1 or more")
-        if self.node.source is not None and self.node.parallelism == 1 and parallelism != 1 and not self.node.parallel_source:
-            raise InvalidArgument(what=f"parallelism of source {self.node.name!r}", value=str(parallelism), allowed="1: this source cannot be split")
-        self.node.parallelism = parallelism
+        if node.source is not None and node.parallelism == 1 and parallelism != 1 and not node.parallel_source:
+            raise InvalidArgument(what=f"parallelism of source {node.name!r}", value=str(parallelism), allowed="1: this source cannot be split")
+        node.parallelism = parallelism
         return self
 
     def set_max_parallelism(self, max_parallelism: int) -> Self:
         """Number of key groups of the operator; fixed once the job has taken its first checkpoint."""
+        node = self._operator("set_max_parallelism")
         if not isinstance(max_parallelism, int) or not 1 <= max_parallelism <= 32768:
             raise InvalidArgument(what="max_parallelism", value=repr(max_parallelism), allowed="an int from 1 to 32768")
-        self.node.max_parallelism = max_parallelism
+        node.max_parallelism = max_parallelism
         return self
 
     def disable_chaining(self) -> Self:
         """Runs the operator in a task of its own."""
-        self.node.chaining = "never"
+        self._operator("disable_chaining").chaining = "never"
         return self
 
     def start_new_chain(self) -> Self:
         """Begins a new task with the operator."""
-        self.node.chaining = "head"
+        self._operator("start_new_chain").chaining = "head"
         return self
 
     # --- transformations
@@ -126,7 +138,7 @@ class DataStream(Generic[T]):
         """Replaces each record by what the function gives for it; None is a record too. Timestamps stay."""
         owner, method = as_map(function)
         check_type(output_type)
-        spec = FunctionSpec(MapOperator, owner, method, check_on_error(on_error))
+        spec = self._function_spec(MapOperator, owner, method, check_on_error(on_error))
         return self._stream(self._add(name, function_name("map", function), spec, uid, on_error))
 
     def flat_map(
@@ -141,7 +153,7 @@ class DataStream(Generic[T]):
         """Replaces each record by all that the function gives for it; None gives nothing. Timestamps are inherited."""
         owner, method = as_flat_map(function)
         check_type(output_type)
-        spec = FunctionSpec(FlatMapOperator, owner, method, check_on_error(on_error))
+        spec = self._function_spec(FlatMapOperator, owner, method, check_on_error(on_error))
         return self._stream(self._add(name, function_name("flat_map", function), spec, uid, on_error))
 
     def filter(
@@ -154,7 +166,7 @@ class DataStream(Generic[T]):
     ) -> DataStream[T]:
         """Keeps the records for which the function gives something true."""
         owner, method = as_filter(function)
-        spec = FunctionSpec(FilterOperator, owner, method, check_on_error(on_error))
+        spec = self._function_spec(FilterOperator, owner, method, check_on_error(on_error))
         return self._stream(self._add(name, function_name("filter", function), spec, uid, on_error))
 
     def map_batch(
@@ -201,6 +213,11 @@ class DataStream(Generic[T]):
         on_error: OnError = "fail",
     ) -> DataStream[O]:
         """Calls a process function for each record: timestamps and side outputs, no keyed state, no timers."""
+        return self._plain_process(function, output_type, name, uid, on_error)
+
+    def _plain_process(
+        self, function: ProcessFunction[T, O], output_type: type[O] | Any, name: str | None, uid: str | None, on_error: OnError
+    ) -> DataStream[O]:
         if not isinstance(function, ProcessFunction):
             raise InvalidArgument(
                 what="the function of process", value=repr(function), allowed="a ProcessFunction, or key_by(...) first for a KeyedProcessFunction"
@@ -227,7 +244,8 @@ class DataStream(Generic[T]):
                 frozen dataclasses of those. Another key fails the job, with one exception: where records are not dealt out (a single
                 subtask), only new keys are looked at, so a float or Decimal that equals an int key seen before (1, then 1.0) counts as
                 that key.
-            key_type: declared type of the keys; makes their stored form typed.
+            key_type: declared type of the keys; makes their stored form typed, as does the annotation of a named function that says
+                everything. `object` stands for the data codec.
         """
         from millstream.api.keyed_stream import KeyedStream
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
-from millstream.api.data_stream import DataStream
+from millstream.api.annotations import accumulator_of, returned_by
 from millstream.api.fields import FieldChoice, FieldReduce
 from millstream.api.functions import as_reduce, check_aggregate, check_tag, check_type, function_name
 from millstream.contracts.functions import ProcessWindowFunction
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
 
+    from millstream.api.data_stream import DataStream
     from millstream.api.keyed_stream import KeyedStream
     from millstream.api.side_output import OutputTag
     from millstream.contracts.functions import AggregateFunction, ReduceFunction
@@ -53,7 +54,7 @@ class WindowedStream(Generic[K, T]):
     def _result(self, name: str, uid: str | None, on_error: OnError, **more: Any) -> DataStream[Any]:
         checked = check_on_error(on_error)
         spec = WindowSpec(self._stream.keyed_by, self._assigner, self._lateness_ms, self._late_tag, on_error=checked, **more)
-        return DataStream(self._stream.environment, self._stream.add_keyed(name, spec, uid, checked))
+        return self._stream.result_of(name, spec, uid, checked)
 
     @overload
     def reduce(
@@ -99,6 +100,7 @@ class WindowedStream(Generic[K, T]):
             reduce_method=method,
             window_function=_checked(window_function),
             value_type=check_type(output_type),
+            annotation=returned_by(function, method),
         )
 
     @overload
@@ -143,6 +145,7 @@ class WindowedStream(Generic[K, T]):
             aggregate=check_aggregate(aggregate),
             window_function=_checked(window_function),
             value_type=check_type(accumulator_type),
+            annotation=accumulator_of(aggregate),
         )
 
     def process(

@@ -69,11 +69,13 @@ def time_text(milliseconds: int) -> str:
 
 
 def serializer_text(description: SerializerDescription) -> str:
-    """How values are written: `typed int`, `data codec`, or a registered serializer."""
+    """How values are written: `typed int`, `data codec`, a registered serializer, or in two ways."""
     if description.kind == "typed":
         return f"typed {description.type_name}"
     if description.kind == "data":
         return "data codec"
+    if description.kind == "mixed":
+        return f"typed {description.type_name} where values matched the annotation, data codec otherwise"
     return f"registered {description.kind!r} ({description.type_name})"
 
 

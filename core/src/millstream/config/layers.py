@@ -146,7 +146,16 @@ def _dotted(section: str, values: Mapping[Any, object]) -> dict[str, object]:
 
 
 def _nearest(key: str) -> str | None:
-    name = key.rpartition(".")[2]
-    same_name = [known for known in SPECS if known.endswith(f".{name}")]
-    near = get_close_matches(key, same_name or SPECS, n=1, cutoff=0.0 if same_name else 0.6)
-    return near[0] if near else None
+    """What was meant, most likely: a setting, or `[section]` when it can only be told which section."""
+    head, _, name = key.lower().partition(".")
+    section = next(iter(get_close_matches(head, SECTIONS, n=1)), None)
+    if section is not None and name in SECTIONS[section].specs():
+        return f"{section}.{name}"
+    same_name = [known for known in SPECS if known.endswith(f".{key.lower().rpartition('.')[2]}")]
+    if same_name:
+        return get_close_matches(key.lower(), same_name, n=1, cutoff=0.0)[0]
+    if section is not None:
+        near = get_close_matches(name, SECTIONS[section].specs(), n=1)
+        if near or head != section:
+            return f"{section}.{near[0]}" if near else f"[{section}]"
+    return next(iter(get_close_matches(key, SPECS, n=1)), None)

@@ -27,7 +27,7 @@ class SerializerDescription(msgspec.Struct, frozen=True):
     """What has to be known of a serializer to read its bytes later.
 
     Attributes:
-        kind: `typed`, `data`, or the name of a registered serializer.
+        kind: `typed`, `data`, `mixed` (some pieces typed, the others by the data codec), or the name of a registered serializer.
         version: of the kind's byte format, from 1.
         type_name: the type as people know it.
         schema: structure of the type, as data that JSON can carry.

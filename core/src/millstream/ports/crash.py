@@ -4,16 +4,20 @@ A point costs one dictionary look-up while nothing is armed. The names are publi
 connectors declare and pass their own, and the conformance suites kill the process at each of them.
 
 `MILLSTREAM_CRASH` arms points in a subprocess: `name[#occurrence][=action]`, several separated by commas, for example
-`sink.commit.before#2=kill`. The first occurrence and `kill` (SIGKILL) are the defaults; `raise` raises CrashPointReached;
-`stop` sends SIGSTOP.
+`sink.commit.before#2=kill`. The first occurrence and `kill` (SIGKILL) are the defaults; `raise` raises CrashPointReached; `stop` sends
+SIGSTOP, which lasts until somebody sends SIGCONT; `sleep(2s)` keeps the thread for so long, as a stall of the machine would.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
+import time
 from typing import TYPE_CHECKING, Final
+
+from millstream.config.durations import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,27 +66,57 @@ def disarm(name: str | None = None) -> None:
         _armed.pop(name, None)
 
 
-def _act(action: str, name: str) -> None:
-    if action == "kill":
-        os.kill(os.getpid(), signal.SIGKILL)
-    elif action == "stop":
-        # To this very thread: sent to the process, another thread may take it, and this one runs on past the point.
-        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
-    else:
-        raise CrashPointReached(name)
+def _kill(_: str) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _stop(_: str) -> None:
+    # To this very thread: sent to the process, another thread may take it, and this one runs on past the point.
+    signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
+
+
+def _raise(name: str) -> None:
+    raise CrashPointReached(name)
+
+
+_ACTIONS: Final[dict[str, Callable[[str], None]]] = {"kill": _kill, "stop": _stop, "raise": _raise}
+_SLEEP: Final = re.compile(r"sleep\((.+)\)")
+
+
+def _action(text: str) -> Callable[[str], None]:
+    match = _SLEEP.fullmatch(text)
+    if match is None:
+        return _ACTIONS[text]
+    duration_s = parse_duration(match[1]).total_seconds()
+    return lambda _: time.sleep(duration_s)
 
 
 def on_occurrence(name: str, occurrence: int, action: str) -> Callable[[], None]:
-    """An action that strikes at the n-th pass (1-based) only."""
-    passed = 0
+    """An action that strikes at the n-th pass (1-based) only.
+
+    Args:
+        action: `kill`, `stop`, `raise` or `sleep(DURATION)`.
+
+    Raises:
+        KeyError: there is no such action.
+        ValueError: that is no duration.
+    """
+    act, passed = _action(action), 0
 
     def strike() -> None:
         nonlocal passed
         passed += 1
         if passed == occurrence:
-            _act(action, name)
+            act(name)
 
     return strike
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(number)
+    return number
 
 
 def arm_from_environment(value: str) -> None:
@@ -91,14 +125,17 @@ def arm_from_environment(value: str) -> None:
     Raises:
         ValueError: the text is not of the form described above.
     """
+    armed: dict[str, Callable[[], None]] = {}
     for item in filter(None, (part.strip() for part in value.split(","))):
         point, _, action = item.partition("=")
         name, _, occurrence = point.partition("#")
-        action = action or "kill"
-        if action not in ("kill", "stop", "raise") or not (occurrence or "1").isdigit():
-            msg = f"MILLSTREAM_CRASH: {item!r} is not name[#occurrence][=kill|stop|raise]"
-            raise ValueError(msg)
-        arm(name, on_occurrence(name, int(occurrence or 1), action))
+        try:
+            armed[name] = on_occurrence(name, _positive(occurrence or "1"), action or "kill")
+        except (KeyError, ValueError):
+            msg = f"MILLSTREAM_CRASH: {item!r} is not name[#occurrence][=kill|stop|raise|sleep(DURATION)]"
+            raise ValueError(msg) from None
+    for name, strike in armed.items():
+        arm(name, strike)
 
 
 if "MILLSTREAM_CRASH" in os.environ:

@@ -26,6 +26,7 @@ from millstream.state.data_codec_leaves import LEAF_REDUCERS, Unsupported
 from millstream.state.data_codec_path import describe_unsupported
 from millstream.state.data_codec_pickle import MAX_STRINGS, Maker, Reader, Writer
 from millstream.state.data_codec_plans import ClassPlan, ClassRef
+from millstream.state.data_codec_registered import MIXED
 from millstream.state.data_codec_stream import ForeignBytes, check_opcodes
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ VERSION: Final = 1
 _PLAIN: Final = b"\x10"
 _WITH_PREAMBLE: Final = b"\x11"
 _SEVERAL: Final = b"\x12"
+
+FIRST_BYTES: Final = frozenset((*_PLAIN, *_WITH_PREAMBLE, *_SEVERAL))
+"""What bytes begin with; they are always more than one."""
 
 _GROUP: Final = 1_000
 """Values in one pickle: enough to share its cost, few enough for the check of its depth to stay quick."""
@@ -112,9 +116,18 @@ class DataCodec(Serializer[Any]):
 
     def compatibility(self, stored: SerializerDescription) -> Compatibility:
         """AS_IS while every class that was written is as it was."""
+        if stored.kind == MIXED:
+            why = (
+                f"it was written as {stored.type_name}, which the annotation of a function says, and with the data codec where values did not "
+                "match. Restore it once with that annotation: the checkpoints after that are written with the data codec alone."
+            )
+            return Compatibility(Verdict.INCOMPATIBLE, why)
         if stored.kind != "data":
-            why = f"it was written with a declared type ({stored.type_name}), and none is declared now. Declare it again with output_type="
-            return Compatibility(Verdict.INCOMPATIBLE, f"{why}, or as the type of the state's descriptor.")
+            why = (
+                f"it was written with a declared or annotated type ({stored.type_name}), and there is none now. Declare it with output_type=, "
+                "or as the type of the state's descriptor."
+            )
+            return Compatibility(Verdict.INCOMPATIBLE, why)
         return unchanged_classes(stored)
 
     def adopt(self, stored: SerializerDescription) -> None:

@@ -47,6 +47,10 @@ class Registered:
         return self.decode(data)
 
 
+MIXED: Final = "mixed"
+"""Kind of what was written partly typed and partly with the data codec."""
+
+_KINDS: Final = ("typed", "data", MIXED)
 _by_class: Final[dict[type, Registered]] = {}
 _by_name: Final[dict[str, Registered]] = {}
 
@@ -68,8 +72,9 @@ def register_serializer(cls: type, *, encode: Callable[[Any], bytes], decode: Ca
     """
     if not isinstance(cls, type):
         raise InvalidArgument(what="the type to register", value=repr(cls), allowed="a class")
-    if not isinstance(name, str) or not name or not name.isprintable() or name in ("typed", "data"):
-        raise InvalidArgument(what="the name of a serializer", value=repr(name), allowed="printable text other than 'typed' and 'data'")
+    if not isinstance(name, str) or not name or not name.isprintable() or name in _KINDS:
+        allowed = f"printable text other than {', '.join(map(repr, _KINDS))}"
+        raise InvalidArgument(what="the name of a serializer", value=repr(name), allowed=allowed)
     for other in (_by_name.get(name), _by_class.get(cls)):
         if other is not None and (other.name, class_name(other.cls)) != (name, class_name(cls)):
             raise SerializerAlreadyRegistered(name=name, type_name=class_name(cls), other=f"{other.name!r} for {class_name(other.cls)}")

@@ -1,20 +1,28 @@
-"""Which serializer a state or an exchange uses: typed where a type is declared, the data codec otherwise."""
+"""Which serializer a state or an exchange uses: typed where a type is declared or annotated, the data codec otherwise."""
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
-from datetime import datetime
-from decimal import Decimal
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
 from millstream.contracts.serializer import Compatibility, Serializer, SerializerDescription, Verdict, short_repr
 from millstream.errors import DamagedState, TypeNotCarried, ValueNotOfType
+from millstream.state.annotated import AnnotatedSerializer, Annotation
 from millstream.state.data_codec import DataCodec, unchanged_classes
-from millstream.state.data_codec_registered import Registered, register_serializer, registered_bytes, registered_for, registered_value
+from millstream.state.data_codec_registered import (
+    MIXED,
+    Registered,
+    register_serializer,
+    registered_bytes,
+    registered_for,
+    registered_value,
+)
+from millstream.state.differences import difference_of, equal
 from millstream.state.evolution import evolve
+from millstream.state.mixed import MixedReader, parts_of
 from millstream.state.readers import CheckedReader, EvolvedReader
 from millstream.state.typed_schema import schema_of, type_name
 from millstream.state.widening import Refused, keys_stay
@@ -22,7 +30,16 @@ from millstream.state.widening import Refused, keys_stay
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["DataCodec", "RegisteredSerializer", "TypedSerializer", "register_serializer", "serializer_for"]
+__all__ = [
+    "AnnotatedSerializer",
+    "Annotation",
+    "DataCodec",
+    "RegisteredSerializer",
+    "TypedSerializer",
+    "register_serializer",
+    "serializer_for",
+    "typed_by",
+]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -37,29 +54,39 @@ _MIGRATE: Final = (
 _MIGRATION: Final = "it was written with the data codec; every entry is read with that and written anew with the declared type."
 
 
-def serializer_for(declared: Any = None, annotation: Any = None) -> Serializer[Any]:
+def serializer_for(declared: Any = None, annotation: Annotation | None = None) -> Serializer[Any]:
     """The serializer of a state or an exchange.
 
     Args:
-        declared: `output_type=`, or the type of a state's descriptor. None, Any and object stand for the data codec.
-        annotation: what the function's annotation says, if nothing is declared. One that cannot be carried counts as none.
+        declared: `output_type=`, or the type of a state's descriptor. Any and object stand for the data codec.
+        annotation: what a function's annotation says; counts if nothing is declared.
 
     Raises:
         TypeNotCarried: the declared type cannot be written.
     """
-    if not any(declared is anything for anything in _ANYTHING):
-        return _declared_serializer(declared)
-    if any(annotation is anything for anything in _ANYTHING):
+    if declared is None and annotation is not None and (typed := typed_by(annotation.type)) is not None:
+        return AnnotatedSerializer(typed, annotation)
+    if any(declared is anything for anything in _ANYTHING):
         return DataCodec()
-    try:
-        return _declared_serializer(annotation)
-    except TypeNotCarried:
-        return DataCodec()
-
-
-def _declared_serializer(declared: Any) -> Serializer[Any]:
     registered = registered_for(declared) if isinstance(declared, type) else None
     return TypedSerializer(declared) if registered is None else RegisteredSerializer(registered)
+
+
+def typed_by(annotation: Any) -> TypedSerializer[Any] | None:
+    """The typed serializer of an annotated type, if the annotation says all that there is to say.
+
+    It does not where Any, a type variable or a container of anything is part of it, where the values would be None alone, and where the
+    typed form carries no such type.
+    """
+    if annotation is NoneType or isinstance(annotation, TypeVar) or _is_open(annotation):
+        return None
+    if any(annotation is anything for anything in _ANYTHING) or (isinstance(annotation, type) and registered_for(annotation) is not None):
+        return None
+    try:
+        typed: TypedSerializer[Any] = TypedSerializer(annotation)
+    except TypeNotCarried:
+        return None
+    return None if _mentions(typed.description().schema, ("any",)) else typed
 
 
 class TypedSerializer(Serializer[T]):
@@ -92,7 +119,7 @@ class TypedSerializer(Serializer[T]):
 
     def encode(self, value: T) -> bytes:
         data, back = self._there_and_back(value)
-        if type(back) is type(value) and _equal(back, value) and self._agree(back, value):
+        if type(back) is type(value) and equal(back, value) and self._agree(back, value):
             return data
         self._refuse_difference(value, back)
         return data
@@ -103,11 +130,10 @@ class TypedSerializer(Serializer[T]):
     def encode_many(self, values: Sequence[T]) -> bytes:
         values = list(values)
         try:
-            data = self._encoder.encode(values)
-            back = self._list_decoder.decode(data)
+            data, back = self.there_and_back(values)
         except _REFUSALS:
             back, data = [], b""
-        if _equal(back, values) and list(map(type, back)) == list(map(type, values)) and self._agree(back, values):
+        if equal(back, values) and list(map(type, back)) == list(map(type, values)) and self._agree(back, values):
             return data
         # One by one, to name the value at fault, or to find that all is well: NaN is unequal to itself.
         for value in values:
@@ -117,6 +143,11 @@ class TypedSerializer(Serializer[T]):
     def decode_many(self, data: bytes | memoryview) -> list[T]:
         return self._read(self._list_decoder, data)
 
+    def there_and_back(self, values: list[T]) -> tuple[bytes, list[T]]:
+        """Writes values, whatever they are, and reads them; whoever calls it compares them. Raises whatever msgspec and classes raise."""
+        data = self._encoder.encode(values)
+        return data, self._list_decoder.decode(data)
+
     def description(self) -> SerializerDescription:
         return SerializerDescription(kind="typed", version=VERSION, type_name=self._name, schema=self._schema)
 
@@ -125,6 +156,9 @@ class TypedSerializer(Serializer[T]):
         data codec while its classes are as they were."""
         if stored.kind == "data":
             return _from_data_codec(stored)
+        if stored.kind == MIXED:
+            typed, data = map(self.compatibility, parts_of(stored))
+            return typed if typed.verdict is Verdict.INCOMPATIBLE else data
         if stored.kind != "typed":
             why = f"it was written with the registered serializer {stored.kind!r}, and {self._name} is declared now. {_BRING_BACK}"
             return Compatibility(Verdict.INCOMPATIBLE, why)
@@ -140,11 +174,16 @@ class TypedSerializer(Serializer[T]):
         return Compatibility(Verdict.AFTER_MIGRATION, f"it was written as an earlier form of {self._name}.")
 
     def finds_keys(self, stored: SerializerDescription) -> bool:
+        if stored.kind == MIXED:
+            return self.finds_keys(parts_of(stored)[0])
         return stored.kind == "data" or (stored.kind == "typed" and stored.version == VERSION and keys_stay(stored.schema, self._schema))
 
     def reader(self, stored: SerializerDescription) -> Serializer[T]:
         if stored.kind == "data":
             return CheckedReader(DataCodec(), self)
+        if stored.kind == MIXED:
+            typed, data = map(self.reader, parts_of(stored))
+            return MixedReader(typed, data, self)
         if stored.schema == self._schema:
             return self
         return EvolvedReader(evolve(stored.schema, self._declared, self._name), self, stored.type_name)
@@ -163,7 +202,7 @@ class TypedSerializer(Serializer[T]):
             return False
 
     def _refuse_difference(self, value: T, back: T) -> None:
-        difference = _difference(value, back, "it")
+        difference = difference_of(value, back, "it")
         if difference is not None:
             raise self._refusal(value, difference)
 
@@ -227,6 +266,11 @@ class RegisteredSerializer(Serializer[T]):
         return CheckedReader(DataCodec(), self) if stored.kind == "data" else self
 
 
+def _is_open(annotation: Any) -> bool:
+    parameters: tuple[Any, ...] = getattr(annotation, "__parameters__", ())
+    return bool(parameters)
+
+
 def _from_data_codec(stored: SerializerDescription) -> Compatibility:
     unchanged = unchanged_classes(stored)
     return Compatibility(Verdict.AFTER_MIGRATION, _MIGRATION) if unchanged.verdict is Verdict.AS_IS else unchanged
@@ -236,61 +280,6 @@ def _mentions(schema: Any, kinds: tuple[str, ...]) -> bool:
     if isinstance(schema, dict):
         return schema.get("kind") in kinds or any(_mentions(part, kinds) for part in schema.values())
     return isinstance(schema, list) and any(_mentions(part, kinds) for part in schema)
-
-
-def _equal(one: Any, other: Any) -> bool:
-    try:
-        return bool(one == other)
-    except Exception:  # noqa: BLE001 - the equality of users' classes may raise, that of arrays has no truth; then parts are compared
-        return False
-
-
-def _difference(written: Any, read: Any, path: str) -> str | None:
-    """How what was read differs from what was written; None when it is as good as the same."""
-    cls = type(written)
-    if cls is not type(read):
-        return f"{path} was written as {type_name(cls)} and read as {type_name(type(read))}"
-    if cls is float or cls is Decimal:
-        same = str(written) == str(read)  # tells -0.0 from 0.0, and NaN is NaN
-    elif cls is datetime:
-        same = written == read and written.utcoffset() == read.utcoffset()
-    elif cls is list or isinstance(written, tuple):
-        return _items_difference(enumerate(written), enumerate(read), path)
-    elif cls is dict:
-        return _items_difference(written.items(), read.items(), path)
-    elif cls is set or cls is frozenset:
-        same = {(type(item), item) for item in written} == {(type(item), item) for item in read}
-    elif (names := _field_names(cls)) is not None:
-        return next(
-            (
-                difference
-                for name in names
-                if (difference := _difference(getattr(written, name, None), getattr(read, name, None), f"{path}.{name}")) is not None
-            ),
-            None,
-        )
-    elif (registered := registered_for(cls)) is not None:
-        same = registered.to_bytes(written) == registered.to_bytes(read)
-    else:
-        same = _equal(written, read)
-    return None if same else f"{path} was written as {short_repr(written)} and read as {short_repr(read)}"
-
-
-def _items_difference(written: Any, read: Any, path: str) -> str | None:
-    written, read = list(written), list(read)
-    if len(written) != len(read):
-        return f"{path} had {len(written)} entries and came back with {len(read)}"
-    for (key, value), (read_key, read_value) in zip(written, read):
-        difference = _difference(key, read_key, f"a key of {path}") or _difference(value, read_value, f"{path}[{short_repr(key, 40)}]")
-        if difference is not None:
-            return difference
-    return None
-
-
-def _field_names(cls: Any) -> tuple[str, ...] | None:
-    if issubclass(cls, msgspec.Struct):
-        return tuple(cls.__struct_fields__)
-    return tuple(field.name for field in dataclasses.fields(cls)) if dataclasses.is_dataclass(cls) else None
 
 
 _REFUSALS: Final = (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError, AttributeError)

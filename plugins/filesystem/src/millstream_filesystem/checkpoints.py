@@ -22,7 +22,7 @@ from millstream.contracts.checkpoint_storage import CheckpointStorage, Checkpoin
 from millstream.errors import NoCheckpointToResume, PathUnusable
 from millstream.ports import crash_point
 from millstream_filesystem.job_folder import folder_of_job, job_of_folder
-from millstream_filesystem.paths import local_path, sync_names
+from millstream_filesystem.paths import local_path, naming, sync_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -288,7 +288,7 @@ class FilesystemCheckpointStore(CheckpointStore):
             except FileExistsError:
                 continue  # left by a process of the same number that died
         try:
-            with file:
+            with naming(folder), file:
                 for part in parts:
                     file.write(part)
                 self._storage.sync_file(file)

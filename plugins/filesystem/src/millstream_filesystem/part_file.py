@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from millstream_filesystem.paths import naming
+
 if TYPE_CHECKING:
     from millstream.ports import Storage
 
@@ -41,13 +43,15 @@ class PartFile:
     def flush(self) -> None:
         """Gives all bytes to the operating system. They are not durable yet."""
         self._write()
-        self._file.flush()
+        with naming(self._folder):
+            self._file.flush()
 
     def seal(self) -> None:
         """Makes bytes and name durable, and closes the file."""
         self.flush()
-        self._storage.sync_file(self._file)
-        self._file.close()
+        with naming(self._folder):
+            self._storage.sync_file(self._file)
+            self._file.close()
         self._storage.sync_folder(self._folder)
 
     def discard(self) -> None:
@@ -60,4 +64,5 @@ class PartFile:
 
     def _write(self) -> None:
         pieces, self._pieces, self._pending_bytes = self._pieces, [], 0
-        self._file.write(b"".join(pieces))
+        with naming(self._folder):
+            self._file.write(b"".join(pieces))

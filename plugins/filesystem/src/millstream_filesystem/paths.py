@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from millstream.errors import InvalidArgument
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from millstream.ports import Storage
 
 _ALLOWED: Final = "a path on a mounted file system, or a file: URL of one"
@@ -35,6 +37,17 @@ def local_path(what: str, path: str | os.PathLike[str]) -> str:
             raise InvalidArgument(what=what, value=repr(path), allowed=_ALLOWED)
         text = unquote(url.path)
     return os.path.abspath(os.path.expanduser(text))
+
+
+@contextmanager
+def naming(folder: str) -> Iterator[None]:
+    """Names the folder in an error of the block that names no place: that of a write to a full disk knows nothing but a file's number."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = folder
+        raise
 
 
 def sync_names(storage: Storage, folder: str, root: str) -> None:

@@ -2,7 +2,8 @@
 
 Guarantee: exactly once, because a position in a file is a number of bytes, and a file that changed stops the job.
 
-Needs: files that do not change once they can be seen. Write them under a name that starts with `.` or `_`, and rename them.
+Needs: files that do not change once they can be seen. Write them under a name that starts with `.` or `_`, and rename them. A change is
+noticed until the last record of the file has been read, and for as long as the job lives where a folder is watched.
 """
 
 from __future__ import annotations

@@ -96,6 +96,9 @@ class SplitFile:
         """
         if self._next >= len(self._lines) and not self.ended:
             self._fill()
+        elif self._read_bytes >= self._split.size_bytes and self._next + limit >= len(self._lines):
+            # Nothing is read any more that would show it: what was appended since the last block would be passed over for good.
+            self._split.check_unchanged(self._storage)
         lines = self._lines[self._next : self._next + limit]
         first = self._lines_before + 1
         self._next += len(lines)

@@ -49,7 +49,7 @@ class FaultyStorage(LocalStorage):
 
     def sync_file(self, file: BinaryIO) -> None:
         if self.full:
-            raise OSError(errno.ENOSPC, "No space left on device", file.name)
+            raise OSError(errno.ENOSPC, "No space left on device")
         file.flush()
         self.syncs.append(file.name)
 

@@ -161,6 +161,35 @@ def test_a_file_that_changes_after_it_was_found_stops_the_job(kit: Any, tmp_path
     assert (caught.value.now_size_bytes is None) == (change == "delete")
 
 
+@pytest.mark.parametrize("change", ["grow", "touch", "delete"])
+def test_a_file_that_changes_between_its_last_block_and_its_last_record_stops_the_job(kit: Any, tmp_path: Path, change: str) -> None:
+    path = tmp_path / "in.txt"
+    path.write_bytes(b"a\nb\nc\n")
+    reader, _ = reader_of(kit, path)
+    assert reader.fetch(2).values == ["a", "b"]
+    if change == "grow":
+        with path.open("ab") as file:
+            file.write(b"more\n")
+    elif change == "touch":
+        os.utime(path, ns=(0, 0))
+    else:
+        path.unlink()
+    with pytest.raises(FileChanged, match="rename it when it is complete"):
+        reader.fetch(2)
+    assert [split.split_id for split in reader.snapshot(1)] == [str(path)]
+
+
+def test_a_file_that_changes_once_it_was_read_to_its_end_is_not_looked_at_again(kit: Any, tmp_path: Path) -> None:
+    path = tmp_path / "in.txt"
+    path.write_bytes(b"a\nb\n")
+    reader, _ = reader_of(kit, path)
+    assert reader.fetch(2).values == ["a", "b"]
+    with path.open("ab") as file:
+        file.write(b"more\n")
+    assert reader.fetch(2) is None
+    assert list(reader.finished_splits()) == [str(path)]
+
+
 def test_a_header_without_the_wanted_columns_stops_the_job_and_keeps_the_split(kit: Any, tmp_path: Path) -> None:
     path = tmp_path / "in.csv"
     path.write_bytes(b"id,m\n1,2\n")

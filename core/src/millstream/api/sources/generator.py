@@ -14,7 +14,7 @@ from millstream.api.sources.enumerator import FixedEnumerator
 from millstream.api.sources.index_range import IndexRange, Schedule
 from millstream.contracts.guarantee import SourceCapabilities
 from millstream.contracts.source import EnumeratorContext, Fetched, ReaderContext, Source, SourceReader, Split
-from millstream.errors import FunctionStoppedIteration, InvalidArgument, shorten
+from millstream.errors import InvalidArgument, shorten
 from millstream.ports import crash_point
 
 if TYPE_CHECKING:
@@ -127,12 +127,11 @@ class GeneratorReader(SourceReader[T]):
     def _compute(self, indexes: range) -> list[T]:
         values: list[T] = []
         try:
-            values.extend(map(self._function, indexes))
+            for index in indexes:
+                values.append(self._function(index))
         except Exception as error:
             error.add_note(f"raised by the function of a GeneratorSource for index {indexes[len(values)]}, subtask {self._context.subtask}")
             raise
-        if len(values) < len(indexes):  # a function that raises StopIteration ends map() silently
-            raise FunctionStoppedIteration(function=getattr(self._function, "__qualname__", type(self._function).__qualname__))
         return values
 
     def ready_at_s(self) -> float | None:

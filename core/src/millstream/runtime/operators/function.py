@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar, overload
 
 from millstream.contracts.context import Accumulator, RuntimeContext
 from millstream.contracts.functions import RichFunction
-from millstream.errors import FunctionStoppedIteration, MillstreamError, NotCopyable, NotKeyed, UndeclaredState
+from millstream.errors import MillstreamError, NotCopyable, NotKeyed, UndeclaredState
 from millstream.runtime.operators.base import Operator, OperatorContext, OperatorSnapshot, Output
 from millstream.runtime.operators.policy import ErrorPolicy
 from millstream.state.operator import OperatorStateStore
 from millstream.state.serializers import serializer_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from millstream.contracts.on_error import OnError
     from millstream.contracts.serializer import Serializer
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         ValueStateDescriptor,
     )
     from millstream.contracts.state_handles import AggregatingState, BroadcastState, ListState, MapState, ReducingState, ValueState
+    from millstream.state.annotated import Annotation
     from millstream.state.keyed import KeyedStateStore
 
 T = TypeVar("T")
@@ -34,14 +35,16 @@ V = TypeVar("V")
 I = TypeVar("I")  # noqa: E741 - input
 O = TypeVar("O")  # noqa: E741 - output
 
-END = object()
-EXHAUSTED = object()
-
 
 class FunctionContext(RuntimeContext):
-    """The runtime context of one operator."""
+    """The runtime context of one operator.
 
-    def __init__(self, context: OperatorContext, lists: OperatorStateStore, keyed: KeyedStateStore | None) -> None:
+    Args:
+        keyed: None where there is no keyed state.
+        without_keys: what to do about that, for people.
+    """
+
+    def __init__(self, context: OperatorContext, lists: OperatorStateStore, keyed: KeyedStateStore | None, without_keys: str) -> None:
         self.job_name = context.job_name
         self.task_name = context.name
         self.subtask = context.subtask
@@ -52,10 +55,11 @@ class FunctionContext(RuntimeContext):
         self._accumulators = context.accumulators
         self._lists = lists
         self._keyed = keyed
+        self._without_keys = without_keys
 
     def _keyed_store(self, descriptor: Any) -> KeyedStateStore:
         if self._keyed is None:
-            raise NotKeyed(operator=self.task_name, what=f"keyed state {descriptor.name!r}")
+            raise NotKeyed(operator=self.task_name, what=f"keyed state {descriptor.name!r}", fix=self._without_keys)
         return self._keyed
 
     def get_state(self, descriptor: ValueStateDescriptor[T]) -> ValueState[T]:
@@ -89,9 +93,9 @@ class FunctionContext(RuntimeContext):
         return found
 
 
-def serializer_of(declared: Any) -> Serializer[Any]:
-    """The serializer of a declared type, or the data codec."""
-    return serializer_for(declared)
+def serializer_of(declared: Any, annotation: Annotation | None = None) -> Serializer[Any]:
+    """The serializer of a declared type, or of an annotated one, or the data codec."""
+    return serializer_for(declared, annotation)
 
 
 class FunctionOperator(Operator):
@@ -103,6 +107,8 @@ class FunctionOperator(Operator):
     """
 
     keyed: KeyedStateStore | None = None
+    without_keys: ClassVar[str] = "Put key_by(...) in front of it."
+    """What to do when the function asks for keyed state and there is none."""
 
     def __init__(self, *functions: Any, on_error: OnError = "fail") -> None:
         self._functions = [f for f in functions if isinstance(f, RichFunction)]
@@ -118,7 +124,7 @@ class FunctionOperator(Operator):
                 self._lists.restore({name: part})
 
     def open(self) -> None:
-        runtime_context = FunctionContext(self.context, self._lists, self.keyed)
+        runtime_context = FunctionContext(self.context, self._lists, self.keyed, self.without_keys)
         for function in self._functions:
             self._opened.append(function)
             try:
@@ -148,7 +154,7 @@ class FunctionOperator(Operator):
     # --- errors
 
     def record_failed(self, function: object, error: Exception, value: Any) -> None:
-        self._failed(function, stop_iteration(function) if isinstance(error, StopIteration) else error, value)
+        self._failed(function, error, value)
 
     def _failed(self, function: object, error: Exception, value: Any) -> None:
         """Applies the policy: returns when the record is dropped or set aside, raises when the job has to fail."""
@@ -170,23 +176,6 @@ def own_copy(function: T) -> T:
         return copy.deepcopy(function)
     except TypeError as error:
         raise NotCopyable(function=type(function).__qualname__, reason=str(error)) from error
-
-
-def stopped_early(values: list[Any], rest: Iterator[Any]) -> bool:
-    """Whether a loop over `rest`, an iterator of `values`, ended before the iterator did.
-
-    A function that raises StopIteration inside `map` or `filter` ends them without an error. An iterator that has ended stays ended
-    when its list grows, so one more element tells the two cases apart.
-    """
-    values.append(END)
-    stopped = next(rest, EXHAUSTED) is not EXHAUSTED
-    values.pop()
-    return stopped
-
-
-def stop_iteration(function: object) -> FunctionStoppedIteration:
-    """The error for a function that raised StopIteration."""
-    return FunctionStoppedIteration(function=function_label(function))
 
 
 def function_label(function: object) -> str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from millstream.contracts.state_backend import KeyedTables
     from millstream.records import RecordBatch
     from millstream.runtime.operators.base import OperatorContext, OperatorSnapshot, Output
+    from millstream.state.annotated import Annotation
     from millstream.state.keyed import StateDescription
 
 KeySelectorFunction = Callable[[Any], Any]
@@ -35,11 +36,13 @@ class KeyedBy:
 
     Attributes:
         selector: gives the key of a record.
-        key_type: declared type of the keys, None for the data codec.
+        key_type: declared type of the keys, None where nothing is declared.
+        annotation: what the annotation of the selector says of them.
     """
 
     selector: KeySelectorFunction
     key_type: Any = None
+    annotation: Annotation | None = None
 
 
 class KeyedOperator(FunctionOperator):
@@ -62,7 +65,7 @@ class KeyedOperator(FunctionOperator):
         super().setup(context, output)
         self._key_group_of = KeyGroups(context.max_parallelism, operator=context.name)
         self._tables = context.open_tables(self._swapped)
-        keys = serializer_of(self._keyed_by.key_type)
+        keys = serializer_of(self._keyed_by.key_type, self._keyed_by.annotation)
         self.keyed = KeyedStateStore(self._tables, self.key_context, context.name, keys, serializer_of, context.clock, self._key_group_of)
         for chunks, descriptions in context.restored.keyed:
             self.keyed.restore(chunks, descriptions)
@@ -114,15 +117,22 @@ class KeyedOperator(FunctionOperator):
 
 
 class RollingOperator(KeyedOperator):
-    """A rolling operation: `_run` folds records into the table and collects results."""
+    """A rolling operation: `_run` folds records into the table and collects results.
 
-    def __init__(self, keyed_by: KeyedBy, owner: Any, function: Callable[[Any, Any], Any], value_type: Any, on_error: OnError) -> None:
-        super().__init__(keyed_by, owner, on_error=on_error)
+    Args:
+        spec: what it is.
+        owner: the function object, opened and closed.
+        function: called with what is stored and the record, or the other way round.
+    """
+
+    def __init__(self, spec: ReduceSpec | FoldSpec | AggregateSpec, owner: Any, function: Callable[[Any, Any], Any]) -> None:
+        super().__init__(spec.keyed_by, owner, on_error=spec.on_error)
         self._function = function
-        self._value_type = value_type
+        self._value_type = spec.value_type
+        self._annotation = spec.annotation
 
     def open(self) -> None:
-        self.keyed.declare_table("@rolling", "rolling", "flat", serializer_of(self._value_type), self._bind)
+        self.keyed.declare_table("@rolling", "rolling", "flat", serializer_of(self._value_type, self._annotation), self._bind)
         super().open()
 
     def _bind(self, table: MutableMapping[Any, Any]) -> None:
@@ -199,9 +209,9 @@ class FoldOperator(RollingOperator):
         (("key", "_key"), ("table", "_table"), ("new_key", "_new_key"), ("copy", "_copy"), ("initial", "_initial"), ("fold", "_function")),
     )
 
-    def __init__(self, keyed_by: KeyedBy, owner: Any, function: Callable[[Any, Any], Any], initial: Any, value_type: Any, on_error: OnError) -> None:
-        super().__init__(keyed_by, owner, function, value_type, on_error)
-        self._initial = initial
+    def __init__(self, spec: FoldSpec) -> None:
+        super().__init__(spec, spec.function, spec.function)
+        self._initial = spec.initial
         self._copy = copy.deepcopy
 
     def _run(self, rest: Iterator[Any], results: list[Any]) -> None:
@@ -236,8 +246,8 @@ class AggregateOperator(RollingOperator):
         (("key", "_key"), ("table", "_table"), ("new_key", "_new_key"), ("create", "_create"), ("add", "_function"), ("result", "_result")),
     )
 
-    def __init__(self, keyed_by: KeyedBy, aggregate: Any, value_type: Any, on_error: OnError) -> None:
-        super().__init__(keyed_by, aggregate, aggregate.add, value_type, on_error)
+    def __init__(self, spec: AggregateSpec, aggregate: Any) -> None:
+        super().__init__(spec, aggregate, aggregate.add)
         self._create = aggregate.create_accumulator
         self._result = aggregate.get_result
 
@@ -261,6 +271,8 @@ class ReduceSpec:
 
     Attributes:
         method: name of the function object's method, None to call the object itself.
+        value_type: declared type of the records, None where nothing is declared.
+        annotation: what the annotation of the function says of them.
     """
 
     keyed_by: KeyedBy
@@ -269,15 +281,16 @@ class ReduceSpec:
     value_type: Any = None
     on_error: OnError = "fail"
     keeps_state: bool = True
+    annotation: Annotation | None = None
 
     def create(self) -> ReduceOperator:
         owner = own_copy(self.function)
-        return ReduceOperator(self.keyed_by, owner, getattr(owner, self.method) if self.method else owner, self.value_type, self.on_error)
+        return ReduceOperator(self, owner, getattr(owner, self.method) if self.method else owner)
 
 
 @dataclass(frozen=True)
 class FoldSpec:
-    """fold."""
+    """fold. The types are those of the accumulator, as for `ReduceSpec`."""
 
     keyed_by: KeyedBy
     initial: Any
@@ -285,20 +298,22 @@ class FoldSpec:
     value_type: Any = None
     on_error: OnError = "fail"
     keeps_state: bool = True
+    annotation: Annotation | None = None
 
     def create(self) -> FoldOperator:
-        return FoldOperator(self.keyed_by, self.function, self.function, self.initial, self.value_type, self.on_error)
+        return FoldOperator(self)
 
 
 @dataclass(frozen=True)
 class AggregateSpec:
-    """aggregate without a window."""
+    """aggregate without a window. The types are those of the accumulator, as for `ReduceSpec`."""
 
     keyed_by: KeyedBy
     aggregate: Any
     value_type: Any = None
     on_error: OnError = "fail"
     keeps_state: bool = True
+    annotation: Annotation | None = None
 
     def create(self) -> AggregateOperator:
-        return AggregateOperator(self.keyed_by, own_copy(self.aggregate), self.value_type, self.on_error)
+        return AggregateOperator(self, own_copy(self.aggregate))

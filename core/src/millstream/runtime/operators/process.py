@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from millstream.contracts.context import OnTimerContext, ProcessContext, TimerService
 from millstream.errors import KeySelectorFailed, MillstreamError, UnknownSideOutput, UserFunctionFailed
@@ -62,6 +62,8 @@ class PlainContext(ProcessContext):
 
 class ProcessOperator(FunctionOperator):
     """Calls a ProcessFunction for every record."""
+
+    without_keys: ClassVar[str] = "Make it a KeyedProcessFunction, behind key_by(...)."
 
     def __init__(self, function: ProcessFunction[Any, Any], on_error: OnError) -> None:
         super().__init__(function, on_error=on_error)

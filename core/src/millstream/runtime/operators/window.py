@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from millstream.contracts.on_error import OnError
     from millstream.runtime.operators.base import OperatorSnapshot
+    from millstream.state.annotated import Annotation
 
 EMPTY_BOUNDS = (1, 0)
 """Bounds that hold no timestamp, so that the next record is resolved anew."""
@@ -76,6 +77,7 @@ class WindowOperator(KeyedOperator):
         self._lateness_ms = spec.lateness_ms
         self._late_tag = spec.late_tag
         self._value_type = spec.value_type
+        self._annotation = spec.annotation
         self._window_function = window_function
         self._user_function: Any = self._key
         self._heap: list[int] = []
@@ -84,7 +86,7 @@ class WindowOperator(KeyedOperator):
     def open(self) -> None:
         self._late_records = self.context.metrics.counter("numLateRecordsDropped")
         self._ctx = WindowFunctionContext(self)
-        self.keyed.declare_table("@window", self._kind, "namespaced", serializer_of(self._value_type), self._bind)
+        self.keyed.declare_table("@window", self._kind, "namespaced", serializer_of(self._value_type, self._annotation), self._bind)
         size, lateness = self._assigner.size_ms, self._lateness_ms
         for start in sorted(self._windows):
             # A restored window that was complete at the restored watermark has fired; it only waits for its end of life.
@@ -337,6 +339,7 @@ class WindowSpec:
         reduce_method: its method, None to call the object itself.
         aggregate: the AggregateFunction, for an aggregating window; with neither the window keeps all records.
         value_type: declared type of the contents (of one record, where all are kept).
+        annotation: what the annotations of the function say of the contents.
     """
 
     keyed_by: KeyedBy
@@ -350,6 +353,7 @@ class WindowSpec:
     value_type: Any = None
     on_error: OnError = "fail"
     keeps_state: bool = True
+    annotation: Annotation | None = None
 
     def create(self) -> WindowOperator:
         window_function = own_copy(self.window_function)
