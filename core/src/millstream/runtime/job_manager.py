@@ -269,6 +269,7 @@ class JobManager:
                 restore={o.uid: plan.for_operator(o, index, vertex.parallelism) for o in vertex.chain} if plan else {},
                 restored_id=restored.checkpoint_id if restored else None,
                 rewound_from=restored.run_id if restored and restored.run_id != self.run_id else None,
+                strict_state=self._settings.state.strict,
             )
             execution.state = ExecutionState.DEPLOYING
             self._cluster.deploy(self._resources.slot_of(execution.subtask), deployment)

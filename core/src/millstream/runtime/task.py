@@ -79,6 +79,7 @@ class TaskDeployment:
         restore: what each operator takes over, by uid.
         restored_id: the checkpoint that comes from; None on a fresh start.
         rewound_from: run id of that checkpoint, when it is rewound into a new run.
+        strict_state: see the setting `state.strict`.
     """
 
     job_name: str
@@ -93,6 +94,7 @@ class TaskDeployment:
     restore: dict[str, OperatorRestore] = field(default_factory=dict)
     restored_id: int | None = None
     rewound_from: str | None = None
+    strict_state: bool = False
 
     @property
     def subtask_id(self) -> SubtaskId:
@@ -195,6 +197,7 @@ class Task:
             restored=restored,
             origin=self._origin,
             rewound_from=deployment.rewound_from,
+            strict_state=deployment.strict_state,
             source=described.source,
             sink=described.sink,
         )
