@@ -604,7 +604,8 @@ class StateNotWrittenBack(MillstreamError):
         return (
             f"State {self.state!r} of operator {self.operator!r}, function {self.function}, was changed{where} without being written back: "
             f"{self.before} became {self.after}. State that is kept as bytes loses such a change. "
-            f"{self.fix}, or change a copy. What a function emits or was given may be changed by others as well: store and emit copies of that."
+            f"{self.fix}, or change a copy. If the function does so: a record that it stored or emitted was changed by who else has it; "
+            "store and emit copies of such records."
         )
 
 

@@ -144,6 +144,7 @@ class OperatorHarness:
     def _settle(self) -> None:
         while self._mail:
             self._mail.popleft()()
+        self.operator.check_state()
 
     # --- out
 

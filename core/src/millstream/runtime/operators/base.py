@@ -198,6 +198,9 @@ class Operator(ABC):
     def notify_aborted(self, checkpoint_id: int) -> None:
         """The checkpoint was given up."""
 
+    def check_state(self) -> None:
+        """In strict mode, looks for changes of state that were not written back."""
+
     def close(self) -> None:
         """Releases everything; must not emit."""
 

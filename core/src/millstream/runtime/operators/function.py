@@ -141,9 +141,12 @@ class FunctionOperator(Operator):
         raise UndeclaredState(operator=self.context.name, uid=self.context.uid, state=state)
 
     def snapshot(self, checkpoint_id: int) -> OperatorSnapshot:
+        self.check_state()
+        return OperatorSnapshot(lists=self._lists.snapshot())
+
+    def check_state(self) -> None:
         if self._watch is not None:
             self._watch.check()
-        return OperatorSnapshot(lists=self._lists.snapshot())
 
     def close(self) -> None:
         opened, self._opened = self._opened, []
