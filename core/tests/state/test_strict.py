@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -25,7 +26,12 @@ from millstream import (
     ValueStateDescriptor,
     WatermarkStrategy,
 )
+from millstream.contracts.state_backend import KeyedTables
 from millstream.errors import JobFailedError, StateNotWrittenBack, UserFunctionFailed
+from millstream.ports import ManualClock
+from millstream.state.keyed import KeyedStateStore
+from millstream.state.serializers import serializer_for
+from millstream.state.strict import StateWatch, WatchedKeyContext
 from millstream.testing import OperatorHarness, simulate
 
 TTL = StateTtlConfig(timedelta(days=1))
@@ -195,7 +201,7 @@ INNOCENT: list[tuple[str, str, Callable[[Any], object]]] = [
 ]
 INNOCENT += [(mode, what, use) for kind, what, use in INNOCENT for mode in {"list": ("split", "union"), "map": ("broadcast",)}.get(kind, ())]
 
-FIX = {"value": "update()", "list": "update()", "map": "put()", "reducing": "reduce function", "aggregating": "aggregate function"}
+FIX = {"value": "update()", "list": "update()", "map": "put()", "reducing": "add()", "aggregating": "add()"}
 FIX |= {"split": "update()", "union": "update()", "broadcast": "put()", "leaking": FIX["aggregating"], "sorting": FIX["aggregating"]}
 
 
@@ -562,3 +568,75 @@ class Remembers(MapFunction[Any, Any]):
 def test_operator_state_without_keys_is_looked_at_when_it_is_read_and_at_barriers() -> None:
     with pytest.raises(JobFailedError, match="State 'rows' of operator 'map.Remembers.', function Remembers, was changed without being written back"):
         job({"state.strict": True}, lambda stream: stream.map(Remembers()), [1, 2])
+
+
+# --- another backend
+
+
+class BytesTable(dict[Any, Any]):
+    """A table that keeps bytes: what it gives is always a copy."""
+
+    def __getitem__(self, key: Any) -> Any:
+        return pickle.loads(super().__getitem__(key))
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return pickle.loads(super().get(key, pickle.dumps(default)))
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        super().__setitem__(key, pickle.dumps(value))
+
+
+class BytesTables(KeyedTables):
+    def __init__(self) -> None:
+        self.tables: dict[str, BytesTable] = {}
+
+    def table(self, spec: Any) -> Any:
+        return self.tables.setdefault(spec.name, BytesTable())
+
+    def begin_snapshot(self, checkpoint_id: int) -> Any:
+        raise NotImplementedError
+
+    def restore(self, spec: Any, chunks: Any) -> None:
+        raise NotImplementedError
+
+
+def on_bytes() -> tuple[WatchedKeyContext, KeyedStateStore, BytesTables]:
+    watch = StateWatch("operator", "Function")
+    keys = WatchedKeyContext(watch)
+    keys.key = "k"
+    tables = BytesTables()
+    return keys, KeyedStateStore(tables, keys, "operator", serializer_for(), serializer_for, ManualClock(), watch=watch), tables
+
+
+@pytest.mark.parametrize("kind", ["value", "reducing", "leaking"])
+def test_on_a_backend_that_keeps_bytes_the_change_that_it_loses_is_found(kind: str) -> None:
+    keys, store, tables = on_bytes()
+    state: Any = {
+        "value": lambda: store.get_state(ValueStateDescriptor[Any]("state")),
+        "reducing": lambda: store.get_reducing_state(ReducingStateDescriptor[Any]("state", extend)),
+        "leaking": lambda: store.get_aggregating_state(AggregatingStateDescriptor("state", Gather(lambda found: found))),
+    }[kind]()
+    (state.update if kind == "value" else state.add)([1])
+    keys.key = "k"
+    before = dict(tables.tables["state"].items())
+    (state.value if kind == "value" else state.get)().append(2)
+    assert dict(tables.tables["state"].items()) == before
+    with pytest.raises(StateNotWrittenBack):
+        keys.key = "other"
+
+
+def test_on_a_backend_that_keeps_bytes_what_is_written_back_is_in_order() -> None:
+    keys, store, _ = on_bytes()
+    value = store.get_state(ValueStateDescriptor[Any]("value"))
+    reduced = store.get_reducing_state(ReducingStateDescriptor[Any]("reduced", extend))
+    for number in range(3):
+        keys.key = "k"
+        found = value.value() or []
+        found.append(number)
+        value.update(found)
+        reduced.add([number])
+        value.value()
+        reduced.get()
+    keys.key = "other"
+    keys.key = "k"
+    assert value.value() == reduced.get() == [0, 1, 2]

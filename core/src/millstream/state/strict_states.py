@@ -29,8 +29,8 @@ _FIXES: Final = {
     "value": "Call update() with what was changed",
     "list": "Call update() with what was changed",
     "map": "Call put() with what was changed",
-    "reducing": "Return what was changed from the reduce function",
-    "aggregating": "Return what was changed from add() of the aggregate function",
+    "reducing": "Change it through add() alone",
+    "aggregating": "Change it through add() alone",
 }
 
 
