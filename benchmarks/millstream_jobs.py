@@ -31,6 +31,7 @@ from millstream_ends import CallingSink, Lap, LoneRecords
 from millstream import (
     DataStream,
     KeyedProcessFunction,
+    StateTtlConfig,
     StreamExecutionEnvironment,
     TumblingEventTimeWindows,
     ValueStateDescriptor,
@@ -87,8 +88,11 @@ def w2_fold(values: list[Reading], write: Write) -> Run:
 class RunningExtremes(KeyedProcessFunction[str, Reading, Extremes]):
     """The same as a process function with one value state."""
 
+    def __init__(self, descriptor: ValueStateDescriptor[Any] | None = None) -> None:
+        self.descriptor = descriptor or ValueStateDescriptor("extremes", tuple)
+
     def open(self, context: Any) -> None:
-        self.state = context.get_state(ValueStateDescriptor("extremes", tuple))
+        self.state = context.get_state(self.descriptor)
 
     def process_element(self, value: Reading, ctx: Any, out: Any) -> None:
         sensor, _, celsius = value
@@ -102,6 +106,27 @@ def w2_process(values: list[Reading], write: Write) -> Run:
     """Running count and minimum by a process function."""
     env, stream = job(values)
     return ended(env, stream.key_by(sensor_of).process(RunningExtremes(), uid="extremes"), write)
+
+
+def w2_process_with(descriptor: ValueStateDescriptor[Any], values: list[Reading], write: Write) -> Run:
+    """The same with another descriptor of the state."""
+    env, stream = job(values)
+    return ended(env, stream.key_by(sensor_of).process(RunningExtremes(descriptor), uid="extremes"), write)
+
+
+def w2_process_data(values: list[Reading], write: Write) -> Run:
+    """State without a declared type: the data codec."""
+    return w2_process_with(ValueStateDescriptor("extremes"), values, write)
+
+
+def w2_process_typed(values: list[Reading], write: Write) -> Run:
+    """State with a declared type."""
+    return w2_process_with(ValueStateDescriptor("extremes", Extremes), values, write)
+
+
+def w2_process_ttl(values: list[Reading], write: Write) -> Run:
+    """State without a declared type that expires an hour after it was written."""
+    return w2_process_with(ValueStateDescriptor("extremes", ttl=StateTtlConfig(timedelta(hours=1))), values, write)
 
 
 def with_event_time(stream: DataStream[Reading]) -> DataStream[Reading]:

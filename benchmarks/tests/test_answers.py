@@ -18,6 +18,8 @@ def test_all_cases_of_a_workload_have_equal_answers() -> None:
         "limits.w1_inline",
         "millstream_jobs.w1_batch",
         "millstream_jobs.w2_process_timed",
+        "millstream_jobs.w2_process_typed",
+        "millstream_jobs.w2_process_ttl",
         "millstream_jobs.w3",
         "millstream_jobs.w6",
     ):

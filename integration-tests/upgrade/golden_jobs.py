@@ -1,11 +1,7 @@
-"""The jobs whose checkpoints are kept. A job here is never changed: it stands for the program of somebody who upgrades.
-
-To cover something new, add a job, and make its checkpoint with `make.py`.
-"""
+"""The first jobs whose checkpoints are kept. A job here is never changed: it stands for the program of somebody who upgrades."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import Enum
@@ -204,27 +200,3 @@ def input_files() -> dict[str, str]:
         f"{name}.txt": "".join(f"no number of {name}\n" if n % 25 in (7, 24) else f"{n} of {name}\n" for n in range(start, start + 60))
         for start, name in ((0, "a"), (100, "b"), (200, "c"))
     }
-
-
-class Golden(NamedTuple):
-    """A job.
-
-    Attributes:
-        build: adds it to an environment; the folder is the real one.
-        parallelism: that its checkpoint is made with.
-        endless: it never ends by itself.
-    """
-
-    build: Callable[[StreamExecutionEnvironment, Path], None]
-    parallelism: int
-    endless: bool = False
-
-
-JOBS: Final = {
-    "keyed-state": Golden(keyed_state, 2),
-    "operator-lists": Golden(operator_lists, 1),
-    "windows": Golden(windows, 2),
-    "file-to-file": Golden(file_to_file, 2),
-    "watched-folder": Golden(watched_folder, 1, endless=True),
-    "ledger": Golden(ledger, 2),
-}

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import golden_jobs
-from golden_jobs import JOBS, ROOT
+from golden_catalog import JOBS
+from golden_jobs import ROOT
 
 from millstream import RestartStrategies, StreamExecutionEnvironment
 from millstream.api.execution import Execution
@@ -92,7 +93,7 @@ def make_input(folder: Path) -> None:
         os.utime(path, ns=(MADE_NS, MADE_NS))
 
 
-def run(name: str, folder: Path, *, resumed: bool, parallelism: int | None = None) -> None:
+def run(name: str, folder: Path, *, resumed: bool, parallelism: int | None = None, resumed_ms: int = RESUMED_MS) -> None:
     """Runs a job to its end, or until a crash point kills the process.
 
     Args:
@@ -100,11 +101,12 @@ def run(name: str, folder: Path, *, resumed: bool, parallelism: int | None = Non
         folder: that it calls `/golden`.
         resumed: from the checkpoint in it.
         parallelism: another one than the job's own.
+        resumed_ms: wall clock when it is resumed.
     """
     golden = JOBS[name]
     if golden.build in (golden_jobs.file_to_file, golden_jobs.watched_folder):
         make_input(folder)
-    clock = ManualClock(RESUMED_MS if resumed else STARTED_MS)
+    clock = ManualClock(resumed_ms if resumed else STARTED_MS)
     ports = Ports(clock, SeededRandom(f"{name}/{resumed}"), LocalTransport(), GoldenStorage(folder), InlineExecutor())
     env = StreamExecutionEnvironment(ports=ports)
     env.enable_checkpointing(timedelta(milliseconds=20)).set_restart_strategy(RestartStrategies.no_restart())

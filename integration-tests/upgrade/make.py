@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 import golden_world  # noqa: E402 - from this folder, under the name that its classes have in the checkpoints
-from golden_jobs import JOBS  # noqa: E402
+from golden_catalog import JOBS  # noqa: E402
 
 import millstream  # noqa: E402
 

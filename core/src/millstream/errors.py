@@ -592,6 +592,37 @@ class StateNotEncodable(MillstreamError):
 
 
 @dataclass(kw_only=True, eq=False)
+class StateNotWrittenBack(MillstreamError):
+    """Strict state: a function changed what it read from a state, or wrote to it, and did not write it back.
+
+    Attributes:
+        function: what the user's function is called.
+        where: the key, and the entry or the window, in words; empty for the state of a subtask.
+        before: what the state was given.
+        after: what became of that.
+        fix: the call that writes it back.
+    """
+
+    code: ClassVar[str] = "state-not-written-back"
+    operator: str
+    function: str
+    state: str
+    where: str
+    before: str
+    after: str
+    fix: str
+
+    def sentence(self) -> str:
+        where = f" {self.where}" if self.where else ""
+        return (
+            f"State {self.state!r} of operator {self.operator!r}, function {self.function}, was changed{where} without being written back: "
+            f"{self.before} became {self.after}. State that is kept as bytes loses such a change. "
+            f"{self.fix}, or change a copy. If the function does so: a record that it stored or emitted was changed by who else has it; "
+            "store and emit copies of such records."
+        )
+
+
+@dataclass(kw_only=True, eq=False)
 class CheckpointFileTooLarge(MillstreamError, OSError):
     """A checkpoint file beyond what the memory checkpoint storage takes."""
 

@@ -340,7 +340,7 @@ def test_disabled_is_the_same_as_none(kind: str) -> None:
 
 
 def test_state_without_a_time_to_live_knows_nothing_of_it() -> None:
-    operator = Running(None).harness.operator
+    operator = OperatorHarness(lambda stream: stream.key_by(lambda row: row[0]).process(EveryKind(None, True)), strict=False).operator
     for declared in operator.keyed._declared.values():  # type: ignore[attr-defined]
         assert declared.spec.transform is None
         assert declared.handle is None or type(declared.handle).__module__ == "millstream.state.heap_states"

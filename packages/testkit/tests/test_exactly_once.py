@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from millstream import StreamExecutionEnvironment
+from millstream import KeyedProcessFunction, RuntimeContext, StreamExecutionEnvironment, ValueStateDescriptor
 from millstream_filesystem import FileSink
 from millstream_testkit import HarnessUnusable, exactly_once_test
 from millstream_testkit.case import LAST, Crash
@@ -38,6 +38,33 @@ def failing(source: str, sink: str) -> StreamExecutionEnvironment:
     return words(source + " is not there", sink)
 
 
+class Careless(KeyedProcessFunction[str, str, str]):
+    """Changes what it read, and writes only the first time."""
+
+    def open(self, context: RuntimeContext) -> None:
+        self.seen = context.get_state(ValueStateDescriptor[Any]("seen"))
+
+    def process_element(self, value: str, ctx: Any, out: Any) -> None:
+        seen = self.seen.value()
+        if seen is None:
+            self.seen.update([value])
+        else:
+            seen.append(value)
+        out.collect(value)
+
+
+def careless(source: str, sink: str) -> StreamExecutionEnvironment:
+    env = StreamExecutionEnvironment.get_execution_environment()
+    env.enable_checkpointing(timedelta(milliseconds=20))
+    lines = env.read_text_file(source, uid="lines").key_by(lambda line: line, key_type=str).process(Careless(), uid="careless")
+    lines.sink_to(FileSink(sink, delivery="exactly_once"), uid="words")
+    return env
+
+
+def careless_and_known(source: str, sink: str) -> StreamExecutionEnvironment:
+    return careless(source, sink).configure("state.strict", False)
+
+
 def write_words(folder: Path) -> Path:
     path = folder / "words.txt"
     path.write_text("to\nbe\nor\nnot\n" * 5)
@@ -60,15 +87,21 @@ def read_nothing(sink: str) -> list[str]:
         (no_job, read_words, "it returned JobExecutionResult, not a StreamExecutionEnvironment. Let it build the job and return the environment"),
         (without_checkpoints, read_words, "the job takes no checkpoints, so that it begins anew after each kill. Call env.enable_checkpointing"),
         (failing, read_words, "left alone, the job ended with exit code 1"),
+        (careless, read_words, "function Careless, was changed at key 'to' without being written back"),
         (words, read_nothing, "left alone, the job wrote nothing that sink= can read"),
     ],
-    ids=["not to be found", "executes itself", "no checkpoints", "fails by itself", "another place"],
+    ids=["not to be found", "executes itself", "no checkpoints", "fails by itself", "loses changes of state", "another place"],
 )
 def test_a_job_that_cannot_be_tested_is_answered_with_the_fix(job: Any, reader: Any, sentence: str, tmp_path: Path) -> None:
     tested = exactly_once_test(job, source=write_words, sink=reader, folder=tmp_path)
     with pytest.raises(HarnessUnusable) as error, tested:
         pass
     assert sentence in str(error.value)
+
+
+def test_a_job_may_say_that_its_state_is_not_to_be_strict(tmp_path: Path) -> None:
+    with exactly_once_test(careless_and_known, source=write_words, sink=read_words, folder=tmp_path) as t:
+        assert t.survived == []
 
 
 def test_an_answer_that_is_wrong_without_any_kill_is_said_to_be_so(tmp_path: Path) -> None:

@@ -102,11 +102,12 @@ class CheckpointConfig(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class StateConfig(Section):
-    """Where working state lives."""
+    """Where working state lives, and how closely it is watched."""
 
     section: ClassVar[str] = "state"
 
     backend: Annotated[str, Text("name of a state backend (`millstream plugins` lists them)"), "State backend of the job"] = "memory"
+    strict: Annotated[bool, Flag(), "Fail when a function changes what it read from state without writing it back; for tests, as it is slow"] = False
 
 
 @dataclass(frozen=True, kw_only=True)

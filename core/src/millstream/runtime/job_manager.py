@@ -270,6 +270,7 @@ class JobManager:
                 restored_id=restored.checkpoint_id if restored else None,
                 rewound_from=restored.run_id if restored and restored.run_id != self.run_id else None,
                 incremental_from=self._settings.checkpoint.incremental_from if self._settings.checkpoint.incremental else None,
+                strict_state=self._settings.state.strict,
             )
             execution.state = ExecutionState.DEPLOYING
             self._cluster.deploy(self._resources.slot_of(execution.subtask), deployment)

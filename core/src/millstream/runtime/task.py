@@ -85,6 +85,7 @@ class TaskDeployment:
         restored_id: the checkpoint that comes from; None on a fresh start.
         rewound_from: run id of that checkpoint, when it is rewound into a new run.
         incremental_from: size of a subtask's keyed state, in bytes, from which only what changed is stored; None for never.
+        strict_state: see the setting `state.strict`.
     """
 
     job_name: str
@@ -100,6 +101,7 @@ class TaskDeployment:
     restored_id: int | None = None
     rewound_from: str | None = None
     incremental_from: int | None = None
+    strict_state: bool = False
 
     @property
     def subtask_id(self) -> SubtaskId:
@@ -203,6 +205,7 @@ class Task:
             restored=restored,
             origin=self._origin,
             rewound_from=deployment.rewound_from,
+            strict_state=deployment.strict_state,
             source=described.source,
             sink=described.sink,
         )

@@ -142,6 +142,10 @@ class HeapReducingState(HeapState, ReducingState[T]):
         super().__init__(context)
         self._reduce = reduce
 
+    def wrap(self, wrapper: Callable[[str, Callable[..., Any]], Callable[..., Any]]) -> None:
+        """Puts something around its function, given with its name."""
+        self._reduce = wrapper("reduce", self._reduce)
+
     def get(self) -> T | None:
         return self._table.get(self._context.key)
 
@@ -165,6 +169,12 @@ class HeapAggregatingState(HeapState, AggregatingState[I, O]):
         self._create = function.create_accumulator
         self._add = function.add
         self._result = function.get_result
+
+    def wrap(self, wrapper: Callable[[str, Callable[..., Any]], Callable[..., Any]]) -> None:
+        """Puts something around each of its functions, given with their names."""
+        self._create = wrapper("create_accumulator", self._create)
+        self._add = wrapper("add", self._add)
+        self._result = wrapper("get_result", self._result)
 
     def get(self) -> O | None:
         try:

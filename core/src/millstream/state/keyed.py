@@ -12,6 +12,8 @@ from millstream.contracts.state_backend import StateChunk, TableSpec
 from millstream.errors import InvalidArgument, StateDeclaredTwice, StateIncompatible
 from millstream.state.heap_states import HeapAggregatingState, HeapListState, HeapMapState, HeapReducingState, HeapState, HeapValueState
 from millstream.state.restoring import KeysOfGroup, key_reader_of, naming, reader_of
+from millstream.state.strict_states import watched
+from millstream.state.strict_tables import watched_bind
 from millstream.state.ttl import LIST, MAP, PAIR, Stamping, StoredTtl, on_read, on_write
 from millstream.state.ttl_states import TtlAggregatingState, TtlListState, TtlMapState, TtlReducingState, TtlValueState
 
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from millstream.contracts.state_ttl import StateTtlConfig
     from millstream.ports import Clock
     from millstream.state.key_context import HasKey
+    from millstream.state.strict import StateWatch
+    from millstream.state.strict_tables import Contents
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -72,15 +76,19 @@ class StoredState(NamedTuple):
 
 
 class _Form(NamedTuple):
-    """How the entries of a state look: their declared types without time stamps and with them; None for the data codec."""
+    """How the entries of a state look: their declared types without time stamps and with them; None for the data codec.
+
+    `part` is the declared type of what handles give to functions: a value, an element, the value of an entry.
+    """
 
     stamping: Stamping
     plain: Any
     stamped: Any
+    part: Any
 
 
 def _form_of_value(declared: Any) -> _Form:
-    return _Form(PAIR, declared, tuple[declared, int]) if is_declared(declared) else _Form(PAIR, None, None)
+    return _Form(PAIR, declared, tuple[declared, int], declared) if is_declared(declared) else _Form(PAIR, None, None, None)
 
 
 class _Declared(NamedTuple):
@@ -103,6 +111,7 @@ class KeyedStateStore:
         serializer_for: the serializer of a declared type; of None, the data codec.
         clock: tells what has expired.
         key_group_of: the group of a key; restored keys that are in another one now are refused. None to take them as they are.
+        watch: finds changes that are not written back; None unless state is strict.
     """
 
     def __init__(
@@ -114,6 +123,7 @@ class KeyedStateStore:
         serializer_for: Callable[[Any], Serializer[Any]],
         clock: Clock,
         key_group_of: Callable[[Any], int] | None = None,
+        watch: StateWatch | None = None,
     ) -> None:
         self._tables = tables
         self._context = context
@@ -122,6 +132,7 @@ class KeyedStateStore:
         self._serializer_for = serializer_for
         self._now_ms = clock.now_ms
         self._key_group_of = key_group_of
+        self._watch = watch
         self._declared: dict[str, _Declared] = {}
         self._stored: dict[str, list[StoredState]] = {}
 
@@ -146,7 +157,7 @@ class KeyedStateStore:
         """The list state of that name; otherwise as `get_state`."""
         context, now_ms = self._context, self._now_ms
         element: Any = descriptor.type
-        form = _Form(LIST, list[element], list[tuple[element, int]]) if is_declared(element) else _Form(LIST, None, None)
+        form = _Form(LIST, list[element], list[tuple[element, int]], element) if is_declared(element) else _Form(LIST, None, None, None)
         return self._state("list", descriptor, form, lambda: HeapListState(context), lambda ttl: TtlListState(context, ttl, now_ms))
 
     def get_map_state(self, descriptor: MapStateDescriptor[K, V]) -> MapState[K, V]:
@@ -155,7 +166,7 @@ class KeyedStateStore:
         key: Any = descriptor.key_type
         value: Any = descriptor.value_type
         typed = is_declared(key) and is_declared(value)
-        form = _Form(MAP, dict[key, value], dict[key, tuple[value, int]]) if typed else _Form(MAP, None, None)
+        form = _Form(MAP, dict[key, value], dict[key, tuple[value, int]], value) if typed else _Form(MAP, None, None, None)
         return self._state("map", descriptor, form, lambda: HeapMapState(context), lambda ttl: TtlMapState(context, ttl, now_ms))
 
     def get_reducing_state(self, descriptor: ReducingStateDescriptor[T]) -> ReducingState[T]:
@@ -200,11 +211,21 @@ class KeyedStateStore:
             transform = on_write(form.stamping, ttl.ttl_ms, self._now_ms)
             spec = TableSpec(name, "flat", self._keys, self._serializer_for(form.stamped), transform)
         bind = cast("HeapState", handle).bind
+        if self._watch is not None:
+            parts, default = self._serializer_for(form.part), getattr(descriptor, "default", None)
+            handle = watched(self._watch, kind, name, handle, self._context, parts, default)
         self._declare(_Declared(kind, descriptor, spec, bind, handle, ttl), form)
         return handle
 
     def declare_table(
-        self, name: str, kind: str, layout: Literal["flat", "namespaced"], values: Serializer[Any], bind: Callable[[Any], None]
+        self,
+        name: str,
+        kind: str,
+        layout: Literal["flat", "namespaced"],
+        values: Serializer[Any],
+        bind: Callable[[Any], None],
+        contents: Contents = "own",
+        declared: Any = None,
     ) -> None:
         """Makes a table that an operator uses itself, kept and restored like a state.
 
@@ -214,6 +235,8 @@ class KeyedStateStore:
             layout: of the table.
             values: how its values become bytes.
             bind: takes the table, now and whenever it was swapped.
+            contents: for strict state, what the operator does with its values.
+            declared: for strict state, their declared type.
 
         Raises:
             StateDeclaredTwice, StateIncompatible: as for `get_state`.
@@ -222,6 +245,8 @@ class KeyedStateStore:
             raise InvalidArgument(what="the name of an operator's own table", value=repr(name), allowed=f"a name that starts with {ENGINE_PREFIX!r}")
         if name in self._declared:
             raise self._declared_twice(name, f"{kind} table")
+        if self._watch is not None:
+            bind = watched_bind(self._watch, name, layout, self._serializer_for(declared), contents, bind)
         self._declare(_Declared(kind, f"{kind} table", TableSpec(name, layout, self._keys, values), bind, None, None), None)
 
     def _declared_twice(self, name: str, second: str) -> StateDeclaredTwice:

@@ -6,23 +6,24 @@ own back at the same parallelism), `union` (a list: everybody gets the whole, al
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from millstream.contracts.state_handles import BroadcastState, ListState
 from millstream.errors import InvalidArgument, StateDeclaredTwice, StateIncompatible, StateNotEncodable
 from millstream.state.keyed import is_declared
 from millstream.state.restoring import naming, reader_of
+from millstream.state.strict_states import OfSubtask, watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from millstream.contracts.serializer import Serializer, SerializerDescription
     from millstream.contracts.state_descriptors import ListStateDescriptor, MapStateDescriptor
+    from millstream.state.strict import StateWatch
 
 T = TypeVar("T")
 K = TypeVar("K")
 V = TypeVar("V")
-H = TypeVar("H", bound="SubtaskListState[Any] | SubtaskMapState[Any, Any]")
 
 ListMode = Literal["split", "union", "broadcast"]
 
@@ -125,10 +126,13 @@ class StoredItems(NamedTuple):
 
 
 class _Declared(NamedTuple):
+    """`shown` is what the function has: the handle, or in strict mode what is around it."""
+
     descriptor: Any
     mode: ListMode
     serializer: Serializer[Any]
     handle: SubtaskListState[Any] | SubtaskMapState[Any, Any]
+    shown: Any
 
 
 class OperatorStateStore:
@@ -137,15 +141,17 @@ class OperatorStateStore:
     Args:
         operator_name: named in errors.
         serializer_for: the serializer of a declared type; of None, the data codec.
+        watch: finds changes that are not written back; None unless state is strict.
     """
 
-    def __init__(self, operator_name: str, serializer_for: Callable[[Any], Serializer[Any]]) -> None:
+    def __init__(self, operator_name: str, serializer_for: Callable[[Any], Serializer[Any]], watch: StateWatch | None = None) -> None:
         self._operator_name = operator_name
+        self._watch = watch
         self._serializer_for = serializer_for
         self._declared: dict[str, _Declared] = {}
         self._stored: dict[str, list[StoredItems]] = {}
 
-    def get_list_state(self, descriptor: ListStateDescriptor[T], mode: Literal["split", "union"] = "split") -> SubtaskListState[T]:
+    def get_list_state(self, descriptor: ListStateDescriptor[T], mode: Literal["split", "union"] = "split") -> ListState[T]:
         """The list of that name.
 
         Raises:
@@ -154,16 +160,25 @@ class OperatorStateStore:
             TypeNotCarried: as for the serializer of the declared type.
             InvalidArgument: the descriptor has a ttl.
         """
-        return self._state(descriptor, mode, descriptor.type, SubtaskListState)
+        shown: ListState[T] = self._state(descriptor, mode, descriptor.type, descriptor.type, SubtaskListState)
+        return shown
 
-    def get_broadcast_state(self, descriptor: MapStateDescriptor[K, V]) -> SubtaskMapState[K, V]:
+    def get_broadcast_state(self, descriptor: MapStateDescriptor[K, V]) -> BroadcastState[K, V]:
         """The dict of that name; otherwise as `get_list_state`. It is typed when both of its types are declared."""
         key: Any = descriptor.key_type
         value: Any = descriptor.value_type
-        declared = dict[key, value] if is_declared(key) and is_declared(value) else None
-        return self._state(descriptor, "broadcast", declared, SubtaskMapState)
+        declared, handed_out = (dict[key, value], value) if is_declared(key) and is_declared(value) else (None, None)
+        shown: BroadcastState[K, V] = self._state(descriptor, "broadcast", declared, handed_out, SubtaskMapState)
+        return shown
 
-    def _state(self, descriptor: Any, mode: ListMode, declared_type: Any, make: Callable[[], H]) -> H:
+    def _state(
+        self,
+        descriptor: Any,
+        mode: ListMode,
+        declared_type: Any,
+        handed_out: Any,
+        make: Callable[[], SubtaskListState[Any] | SubtaskMapState[Any, Any]],
+    ) -> Any:
         name = descriptor.name
         if descriptor.ttl is not None:
             raise InvalidArgument(what=f"the ttl of operator state {name!r}", value=repr(descriptor.ttl), allowed="None: only keyed state expires")
@@ -172,7 +187,7 @@ class OperatorStateStore:
             if (earlier.descriptor, earlier.mode) != (descriptor, mode):
                 first, second = f"{earlier.mode} {earlier.descriptor!r}", f"{mode} {descriptor!r}"
                 raise StateDeclaredTwice(operator=self._operator_name, state=name, first=first, second=second)
-            return cast("H", earlier.handle)
+            return earlier.shown
         serializer = self._serializer_for(declared_type)
         parts = self._stored.get(name, [])
         readers = [self._reader(name, mode, part, serializer) for part in parts]
@@ -181,8 +196,12 @@ class OperatorStateStore:
             for reader, part in zip(readers, parts):
                 handle.take(map(reader.decode, part.items))
         self._stored.pop(name, None)
-        self._declared[name] = _Declared(descriptor, mode, serializer, handle)
-        return handle
+        shown: Any = handle
+        if self._watch is not None:
+            kind = "map" if mode == "broadcast" else "list"
+            shown = watched(self._watch, kind, name, handle, OfSubtask(), self._serializer_for(handed_out))
+        self._declared[name] = _Declared(descriptor, mode, serializer, handle, shown)
+        return shown
 
     def _reader(self, name: str, mode: ListMode, stored: StoredItems, serializer: Serializer[Any]) -> Serializer[Any]:
         if stored.mode != mode or stored.description is None:

@@ -164,6 +164,10 @@ class TtlReducingState(TtlState, ReducingState[T]):
         super().__init__(context, PAIR, config, now_ms)
         self._reduce = reduce
 
+    def wrap(self, wrapper: Callable[[str, Callable[..., Any]], Callable[..., Any]]) -> None:
+        """Puts something around its function, given with its name."""
+        self._reduce = wrapper("reduce", self._reduce)
+
     def get(self) -> T | None:
         pair = self._read_pair()
         return None if pair is None else pair[0]
@@ -184,6 +188,12 @@ class TtlAggregatingState(TtlState, AggregatingState[I, O]):
         self._create = function.create_accumulator
         self._add = function.add
         self._result = function.get_result
+
+    def wrap(self, wrapper: Callable[[str, Callable[..., Any]], Callable[..., Any]]) -> None:
+        """Puts something around each of its functions, given with their names."""
+        self._create = wrapper("create_accumulator", self._create)
+        self._add = wrapper("add", self._add)
+        self._result = wrapper("get_result", self._result)
 
     def get(self) -> O | None:
         pair = self._read_pair()

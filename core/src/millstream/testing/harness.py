@@ -50,6 +50,7 @@ class OperatorHarness:
         restore: snapshots of all subtasks that ran before, at whatever parallelism.
         attempt: as a sink sees it.
         state_backend: name of the state backend.
+        strict: fail when a function changes what it read from state without writing it back, as the setting `state.strict` does.
         clock: shared with others; an own one, at 0, when None.
         storage: for sinks that write files.
         plugins: what is installed; found by itself when None.
@@ -73,6 +74,7 @@ class OperatorHarness:
         attempt: int = 0,
         run_id: str = "0" * 32,
         state_backend: str = "memory",
+        strict: bool = True,
         clock: ManualClock | None = None,
         storage: Storage | None = None,
         plugins: PluginManager | None = None,
@@ -85,6 +87,7 @@ class OperatorHarness:
         self._run_id = run_id
         self._storage = storage or LocalStorage()
         self._state_backend = state_backend
+        self._strict = strict
         self._registry = MetricRegistry(self.clock)
         self._mail: deque[Callable[[], None]] = deque()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
@@ -142,6 +145,7 @@ class OperatorHarness:
     def _settle(self) -> None:
         while self._mail:
             self._mail.popleft()()
+        self.operator.check_state()
 
     # --- out
 
@@ -265,6 +269,7 @@ class OperatorHarness:
             send_to_coordinator=lambda message: None,
             restored=restored,
             origin=Origin(),
+            strict_state=self._strict,
             source=described.source,
             sink=described.sink,
         )

@@ -36,6 +36,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "checkpoint.storage": "/simulated/checkpoints",
     "execution.batch_size": 4,
     "execution.gc_freeze": False,
+    "state.strict": True,
 }
 """Settings of every simulated job; `settings=` and the program change them."""
 

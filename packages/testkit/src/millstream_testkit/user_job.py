@@ -11,6 +11,7 @@ import argparse
 import os
 
 from millstream import RestartStrategies, StreamExecutionEnvironment
+from millstream.config import variable_of
 from millstream_testkit.counting import COUNT_VARIABLE, count_passes
 from millstream_testkit.errors import HarnessUnusable
 from millstream_testkit.loading import load, take_over_import_path
@@ -22,6 +23,7 @@ def main() -> None:
     for name in ("job", "source", "sink", "checkpoints"):
         parser.add_argument(f"--{name}", required=True)
     options, _ = parser.parse_known_args()
+    os.environ.setdefault(variable_of("state.strict"), "true")
     count_to = os.environ.get(COUNT_VARIABLE)
     write_counts = count_passes(count_to) if count_to else None
     build(options).execute("job under test")

@@ -84,6 +84,7 @@ class OperatorContext:
         restored: what a checkpoint left for this operator.
         origin: where the batch at hand was read; one object for all operators of the task.
         rewound_from: run id of the checkpoint, when it is rewound into a new run; else None.
+        strict_state: look for functions that change what they read from state without writing it back.
     """
 
     job_name: str
@@ -109,6 +110,7 @@ class OperatorContext:
     restored: RestoredState
     origin: Origin
     rewound_from: str | None = None
+    strict_state: bool = False
     source: Source[Any] | None = None
     sink: AnySink | None = None
     accumulators: dict[str, Any] = field(default_factory=dict)
@@ -195,6 +197,9 @@ class Operator(ABC):
 
     def notify_aborted(self, checkpoint_id: int) -> None:
         """The checkpoint was given up."""
+
+    def check_state(self) -> None:
+        """In strict mode, looks for changes of state that were not written back."""
 
     def close(self) -> None:
         """Releases everything; must not emit."""

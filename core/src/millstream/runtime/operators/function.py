@@ -12,6 +12,7 @@ from millstream.runtime.operators.base import Operator, OperatorContext, Operato
 from millstream.runtime.operators.policy import ErrorPolicy
 from millstream.state.operator import OperatorStateStore
 from millstream.state.serializers import serializer_for
+from millstream.state.strict import StateWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,13 +113,15 @@ class FunctionOperator(Operator):
 
     def __init__(self, *functions: Any, on_error: OnError = "fail") -> None:
         self._functions = [f for f in functions if isinstance(f, RichFunction)]
+        self._label = next((function_label(f) for f in functions if f is not None), "")
         self._opened: list[RichFunction] = []
         self._on_error = on_error
 
     def setup(self, context: OperatorContext, output: Output) -> None:
         super().setup(context, output)
         self._policy = ErrorPolicy(self._on_error, context, output, "numRecordsFailed")
-        self._lists = OperatorStateStore(context.name, serializer_of)
+        self._watch = StateWatch(context.name, self._label) if context.strict_state else None
+        self._lists = OperatorStateStore(context.name, serializer_of, self._watch)
         for name, parts in context.restored.lists.items():
             for part in parts:
                 self._lists.restore({name: part})
@@ -144,7 +147,12 @@ class FunctionOperator(Operator):
         raise UndeclaredState(operator=self.context.name, uid=self.context.uid, state=state)
 
     def snapshot(self, checkpoint_id: int) -> OperatorSnapshot:
+        self.check_state()
         return OperatorSnapshot(lists=self._lists.snapshot())
+
+    def check_state(self) -> None:
+        if self._watch is not None:
+            self._watch.check()
 
     def close(self) -> None:
         opened, self._opened = self._opened, []

@@ -16,6 +16,7 @@ from millstream.runtime.operators.function import FunctionOperator, own_copy, se
 from millstream.runtime.operators.loops import Loop
 from millstream.state.key_context import KeyContext
 from millstream.state.keyed import KeyedStateStore
+from millstream.state.strict import WatchedKeyContext
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableMapping
@@ -66,7 +67,11 @@ class KeyedOperator(FunctionOperator):
         self._key_group_of = KeyGroups(context.max_parallelism, operator=context.name)
         self._tables = context.open_tables(self._swapped)
         keys = serializer_of(self._keyed_by.key_type, self._keyed_by.annotation)
-        self.keyed = KeyedStateStore(self._tables, self.key_context, context.name, keys, serializer_of, context.clock, self._key_group_of)
+        if self._watch is not None:
+            self.key_context = WatchedKeyContext(self._watch)
+        self.keyed = KeyedStateStore(
+            self._tables, self.key_context, context.name, keys, serializer_of, context.clock, self._key_group_of, self._watch
+        )
         for chunks, descriptions in context.restored.keyed:
             self.keyed.restore(chunks, descriptions)
 
@@ -132,7 +137,8 @@ class RollingOperator(KeyedOperator):
         self._annotation = spec.annotation
 
     def open(self) -> None:
-        self.keyed.declare_table("@rolling", "rolling", "flat", serializer_of(self._value_type, self._annotation), self._bind)
+        values = serializer_of(self._value_type, self._annotation)
+        self.keyed.declare_table("@rolling", "rolling", "flat", values, self._bind, "written", self._value_type)
         super().open()
 
     def _bind(self, table: MutableMapping[Any, Any]) -> None:

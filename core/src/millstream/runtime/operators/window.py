@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from millstream.contracts.on_error import OnError
     from millstream.runtime.operators.base import OperatorSnapshot
     from millstream.state.annotated import Annotation
+    from millstream.state.strict import StateWatch
+    from millstream.state.strict_tables import Contents
 
 EMPTY_BOUNDS = (1, 0)
 """Bounds that hold no timestamp, so that the next record is resolved anew."""
@@ -70,6 +72,7 @@ class WindowOperator(KeyedOperator):
     """
 
     _kind: ClassVar[str]
+    _contents: ClassVar[Contents] = "written"
 
     def __init__(self, spec: WindowSpec, owner: Any, window_function: ProcessWindowFunction[Any, Any, Any, TimeWindow] | None) -> None:
         super().__init__(spec.keyed_by, owner, window_function, on_error=spec.on_error)
@@ -86,7 +89,10 @@ class WindowOperator(KeyedOperator):
     def open(self) -> None:
         self._late_records = self.context.metrics.counter("numLateRecordsDropped")
         self._ctx = WindowFunctionContext(self)
-        self.keyed.declare_table("@window", self._kind, "namespaced", serializer_of(self._value_type, self._annotation), self._bind)
+        values = serializer_of(self._value_type, self._annotation)
+        self.keyed.declare_table("@window", self._kind, "namespaced", values, self._bind, self._contents, self._value_type)
+        if self._watch is not None:
+            self._watch_function(self._watch)
         size, lateness = self._assigner.size_ms, self._lateness_ms
         for start in sorted(self._windows):
             # A restored window that was complete at the restored watermark has fired; it only waits for its end of life.
@@ -127,6 +133,9 @@ class WindowOperator(KeyedOperator):
     def _add_one(self, contents: MutableMapping[Any, Any], key: Any, value: Any) -> None:
         """The same for one record, for the rare path."""
         raise NotImplementedError
+
+    def _watch_function(self, watch: StateWatch) -> None:
+        """For strict state: lets the watch see what a function returns that may return what it was given, changed."""
 
     def _resolve(self, timestamp: int) -> tuple[Any, int, int]:
         """The dict and the bounds of a record's window; (None, bounds of nothing) when the window is complete already."""
@@ -233,6 +242,9 @@ class ReducingWindowOperator(WindowOperator):
         super().__init__(spec, owner, window_function)
         self._reduce = self._user_function = reduce
 
+    def _watch_function(self, watch: StateWatch) -> None:
+        self._reduce = watch.returning("@window", self._reduce)
+
     def _add_all(self, rest: Iterator[Any], timestamps: Iterator[int]) -> None:
         key, reduce, resolve = self._key, self._reduce, self._resolve
         current, lo, hi = self._current, self._lo, self._hi
@@ -267,6 +279,9 @@ class AggregatingWindowOperator(WindowOperator):
         self._add = self._user_function = aggregate.add
         self._create = aggregate.create_accumulator
         self._result = aggregate.get_result
+
+    def _watch_function(self, watch: StateWatch) -> None:
+        self._add = watch.returning("@window", self._add)
 
     def _add_all(self, rest: Iterator[Any], timestamps: Iterator[int]) -> None:
         key, add, resolve = self._key, self._add, self._resolve
@@ -303,6 +318,7 @@ class BufferingWindowOperator(WindowOperator):
     """Contents are all the records, in order of arrival."""
 
     _kind = "buffering window"
+    _contents = "appended"
 
     def _add_all(self, rest: Iterator[Any], timestamps: Iterator[int]) -> None:
         key, resolve = self._key, self._resolve
