@@ -120,7 +120,7 @@ class FusedOperators:
             failed = self._run(self._stamped_loop, (rest, iter(timestamps), results, stamps, dropped, *arguments), values)
         self._count(len(values), len(results), dropped, failed)
         if results:
-            self._operators[-1].output.emit(RecordBatch(results, stamps))
+            self._operators[-1].output.emit(RecordBatch(results, stamps, batch.highest))
 
     def _run(self, loop: CompiledLoop, arguments: Sequence[Any], values: list[Any]) -> list[list[int]]:
         """Runs the loop to the end of the batch. Returns for each operator the indices of records that failed in it."""

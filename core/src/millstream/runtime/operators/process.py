@@ -87,7 +87,7 @@ class ProcessOperator(FunctionOperator):
                 self._failed(process, error, value)
             if timestamp is not None and len(out) > made:
                 times.extend([timestamp] * (len(out) - made))
-        self._emit(list(out), None if batch.timestamps is None else times)
+        self._emit(list(out), None if batch.timestamps is None else times, batch.highest)
 
 
 class KeyedContext(OnTimerContext):

@@ -63,7 +63,7 @@ class MapOperator(_PerRecord):
 
     def process_batch(self, batch: RecordBatch[Any]) -> None:
         results, failed = self._results(batch)
-        self._emit(results, without(batch.timestamps, failed))
+        self._emit(results, without(batch.timestamps, failed), batch.highest)
 
 
 class FilterOperator(_PerRecord):
@@ -95,7 +95,7 @@ class FilterOperator(_PerRecord):
     def _filter_stamped(self, batch: RecordBatch[Any]) -> None:
         flags, failed = self._results(batch)
         values, timestamps = without(batch.values, failed), without(batch.timestamps, failed)
-        self._emit(list(compress(values, flags)), None if timestamps is None else list(compress(timestamps, flags)))
+        self._emit(list(compress(values, flags)), None if timestamps is None else list(compress(timestamps, flags)), batch.highest)
 
 
 class FlatMapOperator(_PerRecord):
@@ -118,7 +118,7 @@ class FlatMapOperator(_PerRecord):
             else:
                 if timestamps is not None and len(values) > made:
                     times.extend([timestamps[index]] * (len(values) - made))
-        self._emit(values, None if timestamps is None else times)
+        self._emit(values, None if timestamps is None else times, batch.highest)
 
 
 class _WholeBatch(FunctionOperator):
@@ -152,7 +152,7 @@ class MapBatchOperator(_WholeBatch):
         results = self._results(batch)
         if not isinstance(results, list) or len(results) != given:
             raise self._wrong(given, results, "a list with one result per record; flat_map_batch and flat_map may change the number")
-        self._emit(results, batch.timestamps)
+        self._emit(results, batch.timestamps, batch.highest)
 
 
 class FlatMapBatchOperator(_WholeBatch):
@@ -173,7 +173,7 @@ class PassOperator(Operator):
 
     def process_batch(self, batch: RecordBatch[Any]) -> None:
         self._records_in.count += len(batch.values)
-        self._emit(batch.values, batch.timestamps)
+        self._emit(batch.values, batch.timestamps, batch.highest)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 State is one dict per window, {start: {key: contents}}, with one entry in a heap per window. All records of a window are equally late,
 so lateness and firing are decided once per window and batch, in `_resolve`; the loops in between know only the bounds of the window at
-hand and its dict.
+hand and its dict. Most batches lie in one window as a whole: their loop does not look at timestamps.
 
 A watermark t completes the windows whose last ms is <= t. A window stays for the allowed lateness; until then a late record fires it
 again for its key, at once. What comes later than that goes to the late side output or is counted.
@@ -109,9 +109,13 @@ class WindowOperator(KeyedOperator):
             raise MissingTimestamps(operator=self.context.name)
         self._records_in.count += len(values)
         rest, times = iter(values), iter(timestamps)
+        in_one_window = self._in_one_window(timestamps, batch.highest)
         while True:
             try:
-                self._add_all(rest, times)
+                if in_one_window:
+                    self._add_to_current(rest)
+                else:
+                    self._add_all(rest, times)
             except MillstreamError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever a user function raises goes to the policy
@@ -119,7 +123,20 @@ class WindowOperator(KeyedOperator):
             else:
                 return
 
+    def _in_one_window(self, timestamps: list[int], highest: int | None) -> bool:
+        """Whether all of a batch belongs to the window at hand, which is looked up first. Asks what is cheap before `min`."""
+        first = timestamps[0]
+        if first >= self._hi or first < self._lo:
+            self._resolve(first)
+        if timestamps[-1] >= self._hi or (max(timestamps) if highest is None else highest) >= self._hi:
+            return False
+        return min(timestamps) >= self._lo
+
     def _add_all(self, rest: Iterator[Any], timestamps: Iterator[int]) -> None:
+        raise NotImplementedError
+
+    def _add_to_current(self, rest: Iterator[Any]) -> None:
+        """The same for records that all belong to the window at hand."""
         raise NotImplementedError
 
     def _add_one(self, contents: MutableMapping[Any, Any], key: Any, value: Any) -> None:
@@ -251,6 +268,20 @@ class ReducingWindowOperator(WindowOperator):
                 if result is not before:
                     current[k] = result
 
+    def _add_to_current(self, rest: Iterator[Any]) -> None:
+        key, reduce, current = self._key, self._reduce, self._current
+        for value in rest:
+            k = key(value)
+            try:
+                before = current[k]
+            except KeyError:
+                self._new_key(k)
+                current[k] = value
+            else:
+                result = reduce(before, value)
+                if result is not before:
+                    current[k] = result
+
     def _add_one(self, contents: MutableMapping[Any, Any], key: Any, value: Any) -> None:
         contents[key] = self._reduce(contents[key], value) if key in contents else value
 
@@ -275,6 +306,20 @@ class AggregatingWindowOperator(WindowOperator):
                 if current is None:
                     self._straggler(value, t)
                     continue
+            k = key(value)
+            try:
+                before = current[k]
+            except KeyError:
+                self._new_key(k)
+                current[k] = add(value, self._create())
+            else:
+                after = add(value, before)
+                if after is not before:
+                    current[k] = after
+
+    def _add_to_current(self, rest: Iterator[Any]) -> None:
+        key, add, current = self._key, self._add, self._current
+        for value in rest:
             k = key(value)
             try:
                 before = current[k]
@@ -311,6 +356,16 @@ class BufferingWindowOperator(WindowOperator):
                 if current is None:
                     self._straggler(value, t)
                     continue
+            k = key(value)
+            try:
+                current[k].append(value)
+            except KeyError:
+                self._new_key(k)
+                current[k] = [value]
+
+    def _add_to_current(self, rest: Iterator[Any]) -> None:
+        key, current = self._key, self._current
+        for value in rest:
             k = key(value)
             try:
                 current[k].append(value)
