@@ -81,13 +81,19 @@ def compiled(loops: tuple[Loop, ...], stamped: bool) -> CompiledLoop:
     source.append("        results.append(v)")
     if stamped:
         source.append("        stamps.append(t)")
+    return CompiledLoop(compile_run(f"{', '.join(loop.name for loop in loops)}{', stamped' if stamped else ''}", source), places)
+
+
+def compile_run(what: str, source: Sequence[str]) -> Callable[..., None]:
+    """The function `run` that the lines define; only lines that operators of the engine declare. Tracebacks say `what` it is."""
     text = "\n".join(source) + "\n"
     # Below the engine's folder, so that these frames count as the engine's own; known to linecache, so that debuggers show the lines.
-    filename = f"{__file__}: {', '.join(loop.name for loop in loops)}{', stamped' if stamped else ''}"
+    filename = f"{__file__}: {what}"
     linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
     namespace: dict[str, Any] = {}
-    exec(compile(text, filename, "exec"), namespace)  # noqa: S102 - only lines that operators of the engine declare
-    return CompiledLoop(namespace["run"], places)
+    exec(compile(text, filename, "exec"), namespace)  # noqa: S102 - see above
+    run: Callable[..., None] = namespace["run"]
+    return run
 
 
 class FusedOperators:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass
 from operator import length_hint
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from millstream.contracts.functions import ProcessWindowFunction, WindowContext
 from millstream.errors import MillstreamError, MissingTimestamps
@@ -21,6 +21,7 @@ from millstream.records import RecordBatch
 from millstream.runtime.operators.function import own_copy, serializer_of
 from millstream.runtime.operators.keyed import KeyedBy, KeyedOperator
 from millstream.runtime.operators.process import SideOutputs
+from millstream.runtime.operators.window_loops import Contents, window_loops
 from millstream.state.key_context import NO_KEY
 from millstream.windowing.assigners import TimeWindow, TumblingEventTimeWindows
 
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 EMPTY_BOUNDS = (1, 0)
 """Bounds that hold no timestamp, so that the next record is resolved anew."""
+
+NEW_KEYS_WORTH_A_TEST: Final = 16
+"""When more than one record of so many is the first of its key, a test of each key costs less than an exception for the new ones."""
 
 
 class WindowFunctionContext(WindowContext[TimeWindow]):
@@ -69,6 +73,7 @@ class WindowOperator(KeyedOperator):
     """
 
     _kind: ClassVar[str]
+    _contents: ClassVar[Contents]
 
     def __init__(self, spec: WindowSpec, owner: Any, window_function: ProcessWindowFunction[Any, Any, Any, TimeWindow] | None) -> None:
         super().__init__(spec.keyed_by, owner, window_function, on_error=spec.on_error)
@@ -84,6 +89,8 @@ class WindowOperator(KeyedOperator):
     def open(self) -> None:
         self._late_records = self.context.metrics.counter("numLateRecordsDropped")
         self._ctx = WindowFunctionContext(self)
+        self._loops = window_loops(self._contents)
+        self._loop_arguments = [getattr(self, attribute) for _, attribute in self._contents.arguments]
         self.keyed.declare_table("@window", self._kind, "namespaced", serializer_of(self._value_type), self._bind)
         size, lateness = self._assigner.size_ms, self._lateness_ms
         for start in sorted(self._windows):
@@ -99,6 +106,7 @@ class WindowOperator(KeyedOperator):
     def _forget_current(self) -> None:
         """The next record looks its window up anew: after a window went, at a barrier, and when tables were swapped."""
         self._current: Any = None
+        self._many_new_keys = True
         self._lo, self._hi = EMPTY_BOUNDS
 
     # --- records
@@ -113,7 +121,7 @@ class WindowOperator(KeyedOperator):
         while True:
             try:
                 if in_one_window:
-                    self._add_to_current(rest)
+                    self._add_to_current(rest, len(values))
                 else:
                     self._add_all(rest, times)
             except MillstreamError:
@@ -132,15 +140,20 @@ class WindowOperator(KeyedOperator):
             return False
         return min(timestamps) >= self._lo
 
-    def _add_all(self, rest: Iterator[Any], timestamps: Iterator[int]) -> None:
-        raise NotImplementedError
+    def _add_all(self, rest: Iterator[Any], times: Iterator[int]) -> None:
+        bounds = times, self._lo, self._hi, self._resolve, self._straggler
+        self._loops.any_batch(rest, self._current, self._key, self._new_key, *self._loop_arguments, *bounds)
 
-    def _add_to_current(self, rest: Iterator[Any]) -> None:
+    def _add_to_current(self, rest: Iterator[Any], count: int) -> None:
         """The same for records that all belong to the window at hand."""
-        raise NotImplementedError
+        current = self._current
+        before = len(current)
+        run = self._loops.in_new_window if self._many_new_keys else self._loops.in_one_window
+        run(rest, current, self._key, self._new_key, *self._loop_arguments)
+        self._many_new_keys = (len(current) - before) * NEW_KEYS_WORTH_A_TEST > count
 
     def _add_one(self, contents: MutableMapping[Any, Any], key: Any, value: Any) -> None:
-        """The same for one record, for the rare path."""
+        """Adds one record, for the rare path."""
         raise NotImplementedError
 
     def _resolve(self, timestamp: int) -> tuple[Any, int, int]:
@@ -243,44 +256,16 @@ class ReducingWindowOperator(WindowOperator):
     """Contents are the reduced record."""
 
     _kind = "reducing window"
+    _contents = Contents(
+        "reducing",
+        first=("current[k] = v",),
+        later=("new = reduce(old, v)", "if new is not old:", "    current[k] = new"),
+        arguments=(("reduce", "_reduce"),),
+    )
 
     def __init__(self, spec: WindowSpec, owner: Any, reduce: Callable[[Any, Any], Any], window_function: Any) -> None:
         super().__init__(spec, owner, window_function)
         self._reduce = self._user_function = reduce
-
-    def _add_all(self, rest: Iterator[Any], timestamps: Iterator[int]) -> None:
-        key, reduce, resolve = self._key, self._reduce, self._resolve
-        current, lo, hi = self._current, self._lo, self._hi
-        for value, t in zip(rest, timestamps):
-            if t >= hi or t < lo:
-                current, lo, hi = resolve(t)
-                if current is None:
-                    self._straggler(value, t)
-                    continue
-            k = key(value)
-            try:
-                before = current[k]
-            except KeyError:
-                self._new_key(k)
-                current[k] = value
-            else:
-                result = reduce(before, value)
-                if result is not before:
-                    current[k] = result
-
-    def _add_to_current(self, rest: Iterator[Any]) -> None:
-        key, reduce, current = self._key, self._reduce, self._current
-        for value in rest:
-            k = key(value)
-            try:
-                before = current[k]
-            except KeyError:
-                self._new_key(k)
-                current[k] = value
-            else:
-                result = reduce(before, value)
-                if result is not before:
-                    current[k] = result
 
     def _add_one(self, contents: MutableMapping[Any, Any], key: Any, value: Any) -> None:
         contents[key] = self._reduce(contents[key], value) if key in contents else value
@@ -290,46 +275,18 @@ class AggregatingWindowOperator(WindowOperator):
     """Contents are an accumulator."""
 
     _kind = "aggregating window"
+    _contents = Contents(
+        "aggregating",
+        first=("current[k] = add(v, create())",),
+        later=("new = add(v, old)", "if new is not old:", "    current[k] = new"),
+        arguments=(("add", "_add"), ("create", "_create")),
+    )
 
     def __init__(self, spec: WindowSpec, aggregate: Any, window_function: Any) -> None:
         super().__init__(spec, aggregate, window_function)
         self._add = self._user_function = aggregate.add
         self._create = aggregate.create_accumulator
         self._result = aggregate.get_result
-
-    def _add_all(self, rest: Iterator[Any], timestamps: Iterator[int]) -> None:
-        key, add, resolve = self._key, self._add, self._resolve
-        current, lo, hi = self._current, self._lo, self._hi
-        for value, t in zip(rest, timestamps):
-            if t >= hi or t < lo:
-                current, lo, hi = resolve(t)
-                if current is None:
-                    self._straggler(value, t)
-                    continue
-            k = key(value)
-            try:
-                before = current[k]
-            except KeyError:
-                self._new_key(k)
-                current[k] = add(value, self._create())
-            else:
-                after = add(value, before)
-                if after is not before:
-                    current[k] = after
-
-    def _add_to_current(self, rest: Iterator[Any]) -> None:
-        key, add, current = self._key, self._add, self._current
-        for value in rest:
-            k = key(value)
-            try:
-                before = current[k]
-            except KeyError:
-                self._new_key(k)
-                current[k] = add(value, self._create())
-            else:
-                after = add(value, before)
-                if after is not before:
-                    current[k] = after
 
     def _add_one(self, contents: MutableMapping[Any, Any], key: Any, value: Any) -> None:
         contents[key] = self._add(value, contents[key] if key in contents else self._create())
@@ -346,32 +303,7 @@ class BufferingWindowOperator(WindowOperator):
     """Contents are all the records, in order of arrival."""
 
     _kind = "buffering window"
-
-    def _add_all(self, rest: Iterator[Any], timestamps: Iterator[int]) -> None:
-        key, resolve = self._key, self._resolve
-        current, lo, hi = self._current, self._lo, self._hi
-        for value, t in zip(rest, timestamps):
-            if t >= hi or t < lo:
-                current, lo, hi = resolve(t)
-                if current is None:
-                    self._straggler(value, t)
-                    continue
-            k = key(value)
-            try:
-                current[k].append(value)
-            except KeyError:
-                self._new_key(k)
-                current[k] = [value]
-
-    def _add_to_current(self, rest: Iterator[Any]) -> None:
-        key, current = self._key, self._current
-        for value in rest:
-            k = key(value)
-            try:
-                current[k].append(value)
-            except KeyError:
-                self._new_key(k)
-                current[k] = [value]
+    _contents = Contents("buffering", first=("current[k] = [v]",), later=("old.append(v)",), arguments=())
 
     def _add_one(self, contents: MutableMapping[Any, Any], key: Any, value: Any) -> None:
         if key in contents:
