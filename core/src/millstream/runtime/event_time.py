@@ -47,7 +47,12 @@ class EventTime:
     """
 
     def __init__(
-        self, strategy: WatermarkStrategy[Any], output: Output, clock: Clock, start: int, emit: Callable[[list[Any], list[int] | None, int | None], None]
+        self,
+        strategy: WatermarkStrategy[Any],
+        output: Output,
+        clock: Clock,
+        start: int,
+        emit: Callable[[list[Any], list[int] | None, int | None], None],
     ) -> None:
         self._strategy = strategy
         self._output = output
