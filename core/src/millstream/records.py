@@ -24,13 +24,15 @@ class RecordBatch(Generic[T]):
     Attributes:
         values: the records, in order; never empty when it is emitted. The list belongs to whoever receives the batch.
         timestamps: event time of each record in ms, or None when the stream carries none. All records or none.
+        highest: no timestamp is above it; None where that is not known. Saves a look at all of them; equality ignores it.
     """
 
-    __slots__ = ("timestamps", "values")
+    __slots__ = ("highest", "timestamps", "values")
 
-    def __init__(self, values: list[T], timestamps: list[int] | None = None) -> None:
+    def __init__(self, values: list[T], timestamps: list[int] | None = None, highest: int | None = None) -> None:
         self.values = values
         self.timestamps = timestamps
+        self.highest = highest
 
     def __len__(self) -> int:
         return len(self.values)

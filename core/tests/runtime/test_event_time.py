@@ -33,8 +33,9 @@ class Source:
         for split in splits:
             self.time.add_split(split)
 
-    def _emit(self, values: list[Any], stamps: list[int] | None) -> None:
+    def _emit(self, values: list[Any], stamps: list[int] | None, highest: int | None) -> None:
         if values:
+            assert highest is None or (stamps is not None and max(stamps) <= highest)
             self.out.append(list(zip(values, stamps, strict=True)) if stamps else list(values))
 
     def read(self, *stamps: int, split: str = "s") -> list[Any]:

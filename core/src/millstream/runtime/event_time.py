@@ -43,11 +43,16 @@ class EventTime:
         strategy: where timestamps and watermarks come from.
         output: of the operator.
         start: the watermark to go on from.
-        emit: sends a batch, counted.
+        emit: sends a batch, counted: values, timestamps, and what none of these is above.
     """
 
     def __init__(
-        self, strategy: WatermarkStrategy[Any], output: Output, clock: Clock, start: int, emit: Callable[[list[Any], list[int] | None], None]
+        self,
+        strategy: WatermarkStrategy[Any],
+        output: Output,
+        clock: Clock,
+        start: int,
+        emit: Callable[[list[Any], list[int] | None, int | None], None],
     ) -> None:
         self._strategy = strategy
         self._output = output
@@ -134,20 +139,20 @@ class EventTime:
             self._was_idle(self.valve.idle, lambda: self.valve.mark_active(split_id))
         generator = split.generator
         if stamps is None:
-            self._emit(values, None)
+            self._emit(values, None, None)
             return
         highest = _highest(values, stamps)
         if generator is None:
-            self._emit(values, stamps)
+            self._emit(values, stamps, highest)
             return
         if isinstance(generator, BatchWatermarkGenerator):
-            self._emit(values, stamps)
+            self._emit(values, stamps, highest)
             split.watermark = max(split.watermark, generator.on_batch(highest))
         else:
-            self._process_punctuated(split_id, split, values, stamps)
+            self._process_punctuated(split_id, split, values, stamps, highest)
         self._send(self.valve.advance(split_id, split.watermark))
 
-    def _process_punctuated(self, split_id: str, split: _SplitClock, values: list[Any], stamps: list[int]) -> None:
+    def _process_punctuated(self, split_id: str, split: _SplitClock, values: list[Any], stamps: list[int], highest: int) -> None:
         """Cuts the batch behind each record after which the generator emits."""
         generator: WatermarkGenerator[Any] = split.generator
         sent = 0
@@ -155,10 +160,10 @@ class EventTime:
             before = split.watermark
             generator.on_event(value, stamp, split)
             if split.watermark > before:
-                self._emit(values[sent : index + 1], stamps[sent : index + 1])
+                self._emit(values[sent : index + 1], stamps[sent : index + 1], highest)
                 sent = index + 1
                 self._send(self.valve.advance(split_id, split.watermark))
-        self._emit(values[sent:], stamps[sent:])
+        self._emit(values[sent:], stamps[sent:], highest)
         generator.on_periodic_emit(split)
 
     def tick(self) -> None:

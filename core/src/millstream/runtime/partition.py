@@ -59,7 +59,7 @@ class RoundRobin:
         parts = []
         for offset in range(min(n, len(batch.values))):
             times = batch.timestamps
-            part = RecordBatch(batch.values[offset::n], times[offset::n] if times is not None else None)
+            part = RecordBatch(batch.values[offset::n], times[offset::n] if times is not None else None, batch.highest)
             parts.append(((first + offset) % n, part))
         return parts
 
@@ -97,12 +97,13 @@ class ByFunction:
             raise
         except Exception as error:
             raise self._failure(self._function, error, value) from error
-        return [(number, RecordBatch(part, times[number] if times is not None else None)) for number, part in enumerate(values) if part]
+        highest = batch.highest
+        return [(number, RecordBatch(part, times[number] if times is not None else None, highest)) for number, part in enumerate(values) if part]
 
 
 def copy_batch(batch: RecordBatch[Any]) -> RecordBatch[Any]:
     """The same records in lists of their own."""
-    return RecordBatch(list(batch.values), list(batch.timestamps) if batch.timestamps is not None else None)
+    return RecordBatch(list(batch.values), list(batch.timestamps) if batch.timestamps is not None else None, batch.highest)
 
 
 def receivers_of(edge: JobEdge, subtask: int, senders: int, receivers: int) -> range:

@@ -217,10 +217,10 @@ class Operator(ABC):
 
     # --- for subclasses
 
-    def _emit(self, values: list[Any], timestamps: list[int] | None) -> None:
+    def _emit(self, values: list[Any], timestamps: list[int] | None, highest: int | None = None) -> None:
         if values:
             self._records_out.count += len(values)
-            self.output.emit(RecordBatch(values, timestamps))
+            self.output.emit(RecordBatch(values, timestamps, highest))
 
     def _failure(
         self, function: object, error: BaseException, value: object, position: str = "", kind: type[UserFunctionFailed] = UserFunctionFailed

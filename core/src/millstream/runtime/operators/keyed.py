@@ -65,6 +65,8 @@ class KeyedOperator(FunctionOperator):
     def setup(self, context: OperatorContext, output: Output) -> None:
         super().setup(context, output)
         self._key_group_of = KeyGroups(context.max_parallelism, operator=context.name)
+        # Refuses a key that cannot be one, the first time it is seen. The bound method, because calling the object costs twice as much.
+        self._new_key = self._key_group_of.__call__
         self._tables = context.open_tables(self._swapped)
         keys = serializer_of(self._keyed_by.key_type, self._keyed_by.annotation)
         if self._watch is not None:
@@ -83,10 +85,6 @@ class KeyedOperator(FunctionOperator):
 
     def _swapped(self) -> None:
         self.keyed.rebind()
-
-    def _new_key(self, key: Any) -> None:
-        """Refuses a key that cannot be one, the first time it is seen."""
-        self._key_group_of(key)
 
     def _refuse_key_of(self, value: Any, error: Exception) -> None:
         """Says so when it is the key that is wrong: the selector is pure, so asking it again tells.
@@ -159,7 +157,7 @@ class RollingOperator(KeyedOperator):
                 self.record_failed(self._function, error, values[index])
             else:
                 break
-        self._emit(results, without(timestamps, failed))
+        self._emit(results, without(timestamps, failed), batch.highest)
 
     def _run(self, rest: Iterator[Any], results: list[Any]) -> None:
         raise NotImplementedError

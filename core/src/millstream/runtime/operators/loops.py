@@ -81,13 +81,19 @@ def compiled(loops: tuple[Loop, ...], stamped: bool) -> CompiledLoop:
     source.append("        results.append(v)")
     if stamped:
         source.append("        stamps.append(t)")
+    return CompiledLoop(compile_run(f"{', '.join(loop.name for loop in loops)}{', stamped' if stamped else ''}", source), places)
+
+
+def compile_run(what: str, source: Sequence[str]) -> Callable[..., None]:
+    """The function `run` that the lines define; only lines that operators of the engine declare. Tracebacks say `what` it is."""
     text = "\n".join(source) + "\n"
     # Below the engine's folder, so that these frames count as the engine's own; known to linecache, so that debuggers show the lines.
-    filename = f"{__file__}: {', '.join(loop.name for loop in loops)}{', stamped' if stamped else ''}"
+    filename = f"{__file__}: {what}"
     linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
     namespace: dict[str, Any] = {}
-    exec(compile(text, filename, "exec"), namespace)  # noqa: S102 - only lines that operators of the engine declare
-    return CompiledLoop(namespace["run"], places)
+    exec(compile(text, filename, "exec"), namespace)  # noqa: S102 - see above
+    run: Callable[..., None] = namespace["run"]
+    return run
 
 
 class FusedOperators:
@@ -120,7 +126,7 @@ class FusedOperators:
             failed = self._run(self._stamped_loop, (rest, iter(timestamps), results, stamps, dropped, *arguments), values)
         self._count(len(values), len(results), dropped, failed)
         if results:
-            self._operators[-1].output.emit(RecordBatch(results, stamps))
+            self._operators[-1].output.emit(RecordBatch(results, stamps, batch.highest))
 
     def _run(self, loop: CompiledLoop, arguments: Sequence[Any], values: list[Any]) -> list[list[int]]:
         """Runs the loop to the end of the batch. Returns for each operator the indices of records that failed in it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from millstream.contracts.context import OnTimerContext, ProcessContext, TimerService
@@ -89,7 +90,7 @@ class ProcessOperator(FunctionOperator):
                 self._failed(process, error, value)
             if timestamp is not None and len(out) > made:
                 times.extend([timestamp] * (len(out) - made))
-        self._emit(list(out), None if batch.timestamps is None else times)
+        self._emit(list(out), None if batch.timestamps is None else times, batch.highest)
 
 
 class KeyedContext(OnTimerContext):
@@ -288,13 +289,19 @@ class KeyedProcessOperator(KeyedOperator):
 
 def inherited(timestamps: list[int], ends: list[int]) -> list[int]:
     """Timestamps of the outputs, each that of its input. `ends` has the number of outputs after each input."""
-    if ends == list(range(1, len(ends) + 1)):
-        return timestamps  # one each, as most functions give
+    if ends == _one_each(len(ends)):
+        return timestamps  # as most functions give
     times: list[int] = []
     for timestamp, end in zip(timestamps, ends, strict=True):
         if end > len(times):
             times.extend([timestamp] * (end - len(times)))
     return times
+
+
+@lru_cache(maxsize=16)
+def _one_each(count: int) -> list[int]:
+    """What `ends` is when each record had one output. Kept, because to make it takes longer than to compare."""
+    return list(range(1, count + 1))
 
 
 MOST_REMEMBERED_KEYS = 65_536

@@ -62,7 +62,7 @@ class MapOperator(PerRecord):
 
     def process_batch(self, batch: RecordBatch[Any]) -> None:
         results, failed = self._results(batch)
-        self._emit(results, without(batch.timestamps, failed))
+        self._emit(results, without(batch.timestamps, failed), batch.highest)
 
 
 class FilterOperator(PerRecord):
@@ -84,7 +84,7 @@ class FilterOperator(PerRecord):
                 self._failed(self._function, error, values[len(values) - length_hint(rest) - 1])
             else:
                 break
-        self._emit(kept, None if timestamps is None else times)
+        self._emit(kept, None if timestamps is None else times, batch.highest)
 
     def _keep(self, rest: Iterator[Any], stamps: Iterator[int] | None, kept: list[Any], times: list[int]) -> None:
         function = self._function
@@ -119,7 +119,7 @@ class FlatMapOperator(PerRecord):
             else:
                 if timestamps is not None and len(values) > made:
                     times.extend([timestamps[index]] * (len(values) - made))
-        self._emit(values, None if timestamps is None else times)
+        self._emit(values, None if timestamps is None else times, batch.highest)
 
 
 class _WholeBatch(FunctionOperator):
@@ -155,7 +155,7 @@ class MapBatchOperator(_WholeBatch):
         results = self._results(batch)
         if not isinstance(results, list) or len(results) != given:
             raise self._wrong(given, results, "a list with one result per record; flat_map_batch and flat_map may change the number")
-        self._emit(results, batch.timestamps)
+        self._emit(results, batch.timestamps, batch.highest)
 
 
 class FlatMapBatchOperator(_WholeBatch):
@@ -176,7 +176,7 @@ class PassOperator(Operator):
 
     def process_batch(self, batch: RecordBatch[Any]) -> None:
         self._records_in.count += len(batch.values)
-        self._emit(batch.values, batch.timestamps)
+        self._emit(batch.values, batch.timestamps, batch.highest)
 
 
 @dataclass(frozen=True)

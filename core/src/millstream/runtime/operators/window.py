@@ -2,7 +2,7 @@
 
 State is one dict per window, {start: {key: contents}}, with one entry in a heap per window. All records of a window are equally late,
 so lateness and firing are decided once per window and batch, in `_resolve`; the loops in between know only the bounds of the window at
-hand and its dict.
+hand and its dict. Most batches lie in one window as a whole: their loop does not look at timestamps.
 
 A watermark t completes the windows whose last ms is <= t. A window stays for the allowed lateness; until then a late record fires it
 again for its key, at once. What comes later than that goes to the late side output or is counted.
@@ -13,7 +13,7 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass
 from operator import length_hint
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from millstream.contracts.functions import ProcessWindowFunction, WindowContext
 from millstream.errors import MillstreamError, MissingTimestamps
@@ -21,6 +21,7 @@ from millstream.records import RecordBatch
 from millstream.runtime.operators.function import own_copy, serializer_of
 from millstream.runtime.operators.keyed import KeyedBy, KeyedOperator
 from millstream.runtime.operators.process import SideOutputs
+from millstream.runtime.operators.window_loops import Contents, window_loops
 from millstream.state.key_context import NO_KEY
 from millstream.windowing.assigners import TimeWindow, TumblingEventTimeWindows
 
@@ -31,10 +32,13 @@ if TYPE_CHECKING:
     from millstream.runtime.operators.base import OperatorSnapshot
     from millstream.state.annotated import Annotation
     from millstream.state.strict import StateWatch
-    from millstream.state.strict_tables import Contents
+    from millstream.state.strict_tables import Contents as WatchedContents
 
 EMPTY_BOUNDS = (1, 0)
 """Bounds that hold no timestamp, so that the next record is resolved anew."""
+
+NEW_KEYS_WORTH_A_TEST: Final = 16
+"""When more than one record of so many is the first of its key, a test of each key costs less than an exception for the new ones."""
 
 
 class WindowFunctionContext(WindowContext[TimeWindow]):
@@ -72,7 +76,8 @@ class WindowOperator(KeyedOperator):
     """
 
     _kind: ClassVar[str]
-    _contents: ClassVar[Contents] = "written"
+    _contents: ClassVar[Contents]
+    _watched_as: ClassVar[WatchedContents] = "written"
 
     def __init__(self, spec: WindowSpec, owner: Any, window_function: ProcessWindowFunction[Any, Any, Any, TimeWindow] | None) -> None:
         super().__init__(spec.keyed_by, owner, window_function, on_error=spec.on_error)
@@ -89,10 +94,12 @@ class WindowOperator(KeyedOperator):
     def open(self) -> None:
         self._late_records = self.context.metrics.counter("numLateRecordsDropped")
         self._ctx = WindowFunctionContext(self)
-        values = serializer_of(self._value_type, self._annotation)
-        self.keyed.declare_table("@window", self._kind, "namespaced", values, self._bind, self._contents, self._value_type)
         if self._watch is not None:
             self._watch_function(self._watch)
+        self._loops = window_loops(self._contents)
+        self._loop_arguments = [getattr(self, attribute) for _, attribute in self._contents.arguments]
+        values = serializer_of(self._value_type, self._annotation)
+        self.keyed.declare_table("@window", self._kind, "namespaced", values, self._bind, self._watched_as, self._value_type)
         size, lateness = self._assigner.size_ms, self._lateness_ms
         for start in sorted(self._windows):
             # A restored window that was complete at the restored watermark has fired; it only waits for its end of life.
@@ -107,6 +114,7 @@ class WindowOperator(KeyedOperator):
     def _forget_current(self) -> None:
         """The next record looks its window up anew: after a window went, at a barrier, and when tables were swapped."""
         self._current: Any = None
+        self._many_new_keys = True
         self._lo, self._hi = EMPTY_BOUNDS
 
     # --- records
@@ -117,9 +125,13 @@ class WindowOperator(KeyedOperator):
             raise MissingTimestamps(operator=self.context.name)
         self._records_in.count += len(values)
         rest, times = iter(values), iter(timestamps)
+        in_one_window = self._in_one_window(timestamps, batch.highest)
         while True:
             try:
-                self._add_all(rest, times)
+                if in_one_window:
+                    self._add_to_current(rest, len(values))
+                else:
+                    self._add_all(rest, times)
             except MillstreamError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever a user function raises goes to the policy
@@ -127,11 +139,29 @@ class WindowOperator(KeyedOperator):
             else:
                 return
 
-    def _add_all(self, rest: Iterator[Any], timestamps: Iterator[int]) -> None:
-        raise NotImplementedError
+    def _in_one_window(self, timestamps: list[int], highest: int | None) -> bool:
+        """Whether all of a batch belongs to the window at hand, which is looked up first. Asks what is cheap before `min`."""
+        first = timestamps[0]
+        if first >= self._hi or first < self._lo:
+            self._resolve(first)
+        if timestamps[-1] >= self._hi or (max(timestamps) if highest is None else highest) >= self._hi:
+            return False
+        return min(timestamps) >= self._lo
+
+    def _add_all(self, rest: Iterator[Any], times: Iterator[int]) -> None:
+        bounds = times, self._lo, self._hi, self._resolve, self._straggler
+        self._loops.any_batch(rest, self._current, self._key, self._new_key, *self._loop_arguments, *bounds)
+
+    def _add_to_current(self, rest: Iterator[Any], count: int) -> None:
+        """The same for records that all belong to the window at hand."""
+        current = self._current
+        before = len(current)
+        run = self._loops.in_new_window if self._many_new_keys else self._loops.in_one_window
+        run(rest, current, self._key, self._new_key, *self._loop_arguments)
+        self._many_new_keys = (len(current) - before) * NEW_KEYS_WORTH_A_TEST > count
 
     def _add_one(self, contents: MutableMapping[Any, Any], key: Any, value: Any) -> None:
-        """The same for one record, for the rare path."""
+        """Adds one record, for the rare path."""
         raise NotImplementedError
 
     def _watch_function(self, watch: StateWatch) -> None:
@@ -237,6 +267,12 @@ class ReducingWindowOperator(WindowOperator):
     """Contents are the reduced record."""
 
     _kind = "reducing window"
+    _contents = Contents(
+        "reducing",
+        first=("current[k] = v",),
+        later=("new = reduce(old, v)", "if new is not old:", "    current[k] = new"),
+        arguments=(("reduce", "_reduce"),),
+    )
 
     def __init__(self, spec: WindowSpec, owner: Any, reduce: Callable[[Any, Any], Any], window_function: Any) -> None:
         super().__init__(spec, owner, window_function)
@@ -244,26 +280,6 @@ class ReducingWindowOperator(WindowOperator):
 
     def _watch_function(self, watch: StateWatch) -> None:
         self._reduce = watch.returning("@window", self._reduce)
-
-    def _add_all(self, rest: Iterator[Any], timestamps: Iterator[int]) -> None:
-        key, reduce, resolve = self._key, self._reduce, self._resolve
-        current, lo, hi = self._current, self._lo, self._hi
-        for value, t in zip(rest, timestamps):
-            if t >= hi or t < lo:
-                current, lo, hi = resolve(t)
-                if current is None:
-                    self._straggler(value, t)
-                    continue
-            k = key(value)
-            try:
-                before = current[k]
-            except KeyError:
-                self._new_key(k)
-                current[k] = value
-            else:
-                result = reduce(before, value)
-                if result is not before:
-                    current[k] = result
 
     def _add_one(self, contents: MutableMapping[Any, Any], key: Any, value: Any) -> None:
         contents[key] = self._reduce(contents[key], value) if key in contents else value
@@ -273,6 +289,12 @@ class AggregatingWindowOperator(WindowOperator):
     """Contents are an accumulator."""
 
     _kind = "aggregating window"
+    _contents = Contents(
+        "aggregating",
+        first=("current[k] = add(v, create())",),
+        later=("new = add(v, old)", "if new is not old:", "    current[k] = new"),
+        arguments=(("add", "_add"), ("create", "_create")),
+    )
 
     def __init__(self, spec: WindowSpec, aggregate: Any, window_function: Any) -> None:
         super().__init__(spec, aggregate, window_function)
@@ -282,26 +304,6 @@ class AggregatingWindowOperator(WindowOperator):
 
     def _watch_function(self, watch: StateWatch) -> None:
         self._add = watch.returning("@window", self._add)
-
-    def _add_all(self, rest: Iterator[Any], timestamps: Iterator[int]) -> None:
-        key, add, resolve = self._key, self._add, self._resolve
-        current, lo, hi = self._current, self._lo, self._hi
-        for value, t in zip(rest, timestamps):
-            if t >= hi or t < lo:
-                current, lo, hi = resolve(t)
-                if current is None:
-                    self._straggler(value, t)
-                    continue
-            k = key(value)
-            try:
-                before = current[k]
-            except KeyError:
-                self._new_key(k)
-                current[k] = add(value, self._create())
-            else:
-                after = add(value, before)
-                if after is not before:
-                    current[k] = after
 
     def _add_one(self, contents: MutableMapping[Any, Any], key: Any, value: Any) -> None:
         contents[key] = self._add(value, contents[key] if key in contents else self._create())
@@ -318,23 +320,8 @@ class BufferingWindowOperator(WindowOperator):
     """Contents are all the records, in order of arrival."""
 
     _kind = "buffering window"
-    _contents = "appended"
-
-    def _add_all(self, rest: Iterator[Any], timestamps: Iterator[int]) -> None:
-        key, resolve = self._key, self._resolve
-        current, lo, hi = self._current, self._lo, self._hi
-        for value, t in zip(rest, timestamps):
-            if t >= hi or t < lo:
-                current, lo, hi = resolve(t)
-                if current is None:
-                    self._straggler(value, t)
-                    continue
-            k = key(value)
-            try:
-                current[k].append(value)
-            except KeyError:
-                self._new_key(k)
-                current[k] = [value]
+    _watched_as = "appended"
+    _contents = Contents("buffering", first=("current[k] = [v]",), later=("old.append(v)",), arguments=())
 
     def _add_one(self, contents: MutableMapping[Any, Any], key: Any, value: Any) -> None:
         if key in contents:
