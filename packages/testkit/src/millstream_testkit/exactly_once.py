@@ -231,7 +231,7 @@ class ExactlyOnceTest:
             died += 1
         else:
             run.problems.append("it never came to its end")
-        self._conclude(run, " then ".join(map(str, crashes)))
+        self._conclude(run, " then ".join(map(str, crashes)), came_through=" then ".join(map(str, crashes[:died])))
         return died > 0
 
     def zombie_at(self, point: str, occurrence: int = 1) -> None:
@@ -251,15 +251,17 @@ class ExactlyOnceTest:
             old.wait(self._subject.timeout_s, lambda: run.look(self.expected))
         finally:
             old.kill()
-        self._conclude(run, f"a process that woke up at {point}#{occurrence}")
+        woken = f"a process that woke up at {point}#{occurrence}"
+        self._conclude(run, woken, came_through=woken)
 
-    def _conclude(self, run: _Run, what: str) -> None:
+    def _conclude(self, run: _Run, what: str, came_through: str) -> None:
         run.judge(self.expected)
         run.drop()
         if run.problems:
             listed = "\n  ".join(run.problems)
             raise AssertionError(f"after {what}:\n  {listed}\nLog: {run.log}")
-        self.survived.append(what)
+        if came_through:
+            self.survived.append(came_through)
 
     def _new_run(self) -> _Run:
         self._runs += 1
