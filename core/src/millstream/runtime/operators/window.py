@@ -94,12 +94,12 @@ class WindowOperator(KeyedOperator):
     def open(self) -> None:
         self._late_records = self.context.metrics.counter("numLateRecordsDropped")
         self._ctx = WindowFunctionContext(self)
+        values = serializer_of(self._value_type, self._annotation)
+        self.keyed.declare_table("@window", self._kind, "namespaced", values, self._bind, self._watched_as, self._value_type)
         if self._watch is not None:
             self._watch_function(self._watch)
         self._loops = window_loops(self._contents)
         self._loop_arguments = [getattr(self, attribute) for _, attribute in self._contents.arguments]
-        values = serializer_of(self._value_type, self._annotation)
-        self.keyed.declare_table("@window", self._kind, "namespaced", values, self._bind, self._watched_as, self._value_type)
         size, lateness = self._assigner.size_ms, self._lateness_ms
         for start in sorted(self._windows):
             # A restored window that was complete at the restored watermark has fired; it only waits for its end of life.
