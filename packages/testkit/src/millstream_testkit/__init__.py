@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from millstream_testkit.harness import SinkHarness as SinkHarness
     from millstream_testkit.oracle import Row as Row
     from millstream_testkit.source_harness import SourceHarness as SourceHarness
+    from millstream_testkit.state_harness import StateBackendDeclaration as StateBackendDeclaration
+    from millstream_testkit.state_harness import StateBackendHarness as StateBackendHarness
     from millstream_testkit.suites.base import ConformanceSuite as ConformanceSuite
     from millstream_testkit.suites.sink import SinkSuite as SinkSuite
     from millstream_testkit.suites.source import SourceSuite as SourceSuite
+    from millstream_testkit.suites.state_backend import StateBackendSuite as StateBackendSuite
 
 _HOMES = {
     "demands": ("demand",),
@@ -29,9 +32,11 @@ _HOMES = {
     "harness": ("Harness", "SinkHarness"),
     "oracle": ("Row",),
     "source_harness": ("SourceHarness",),
+    "state_harness": ("StateBackendDeclaration", "StateBackendHarness"),
     "suites.base": ("ConformanceSuite",),
     "suites.sink": ("SinkSuite",),
     "suites.source": ("SourceSuite",),
+    "suites.state_backend": ("StateBackendSuite",),
 }
 _MODULES = {name: module for module, names in _HOMES.items() for name in names}
 
