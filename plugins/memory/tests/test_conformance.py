@@ -1,11 +1,17 @@
-"""The memory state backend passes the suite of the test kit."""
+"""The memory state backend and the memory checkpoint storage pass the suites of the test kit."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from millstream_memory import MemoryStateBackend
-from millstream_testkit import StateBackendDeclaration, StateBackendHarness, StateBackendSuite
+from millstream_memory import MemoryCheckpointStorage, MemoryStateBackend
+from millstream_testkit import (
+    CheckpointStorageHarness,
+    CheckpointStorageSuite,
+    StateBackendDeclaration,
+    StateBackendHarness,
+    StateBackendSuite,
+)
 
 
 class MemoryBackendHarness(StateBackendHarness):
@@ -16,5 +22,16 @@ class MemoryBackendHarness(StateBackendHarness):
         return MemoryStateBackend()
 
 
+class MemoryStorageHarness(CheckpointStorageHarness):
+    name = "MemoryCheckpointStorage"
+
+    def storage(self, location: str) -> MemoryCheckpointStorage:
+        return MemoryCheckpointStorage(name=location)
+
+
 class TestMemoryStateBackend(StateBackendSuite):
     harness = MemoryBackendHarness
+
+
+class TestMemoryCheckpointStorage(CheckpointStorageSuite):
+    harness = MemoryStorageHarness

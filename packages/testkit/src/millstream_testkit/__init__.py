@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from millstream_testkit.source_harness import SourceHarness as SourceHarness
     from millstream_testkit.state_harness import StateBackendDeclaration as StateBackendDeclaration
     from millstream_testkit.state_harness import StateBackendHarness as StateBackendHarness
+    from millstream_testkit.storage_harness import CheckpointStorageDeclaration as CheckpointStorageDeclaration
+    from millstream_testkit.storage_harness import CheckpointStorageHarness as CheckpointStorageHarness
     from millstream_testkit.suites.base import ConformanceSuite as ConformanceSuite
+    from millstream_testkit.suites.checkpoint_storage import CheckpointStorageSuite as CheckpointStorageSuite
     from millstream_testkit.suites.sink import SinkSuite as SinkSuite
     from millstream_testkit.suites.source import SourceSuite as SourceSuite
     from millstream_testkit.suites.state_backend import StateBackendSuite as StateBackendSuite
@@ -33,7 +36,9 @@ _HOMES = {
     "oracle": ("Row",),
     "source_harness": ("SourceHarness",),
     "state_harness": ("StateBackendDeclaration", "StateBackendHarness"),
+    "storage_harness": ("CheckpointStorageDeclaration", "CheckpointStorageHarness"),
     "suites.base": ("ConformanceSuite",),
+    "suites.checkpoint_storage": ("CheckpointStorageSuite",),
     "suites.sink": ("SinkSuite",),
     "suites.source": ("SourceSuite",),
     "suites.state_backend": ("StateBackendSuite",),
