@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from millstream.checkpoint.manifest import FileRef, Manifest, TaskState, decode_manifest, encode_manifest, verify_file
-from millstream.errors import MillstreamError
+from millstream.errors import DamagedCheckpoint, MillstreamError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from millstream.contracts.checkpoint_storage import CheckpointStore
 
@@ -26,11 +26,15 @@ def parts_of(checkpoint_id: int, attempt: int, name: str) -> list[bytes]:
 
 
 def manifest_of(checkpoint_id: int, attempt: int, names: Sequence[str] = FILES) -> bytes:
-    """The manifest, as the core writes it, with length and checksum of every file."""
-    tasks = []
-    for subtask, name in enumerate(names):
-        data = b"".join(parts_of(checkpoint_id, attempt, name))
-        tasks.append(TaskState(0, subtask, [], FileRef(name, len(data), hashlib.sha256(data).hexdigest())))
+    """The manifest of files with such bytes."""
+    return manifest_for(checkpoint_id, attempt, {name: b"".join(parts_of(checkpoint_id, attempt, name)) for name in names})
+
+
+def manifest_for(checkpoint_id: int, attempt: int, files: Mapping[str, bytes]) -> bytes:
+    """A manifest as the core writes it, with length and checksum of every file."""
+    tasks = [
+        TaskState(0, subtask, [], FileRef(name, len(data), hashlib.sha256(data).hexdigest())) for subtask, (name, data) in enumerate(files.items())
+    ]
     return encode_manifest(
         Manifest(
             job_name=JOB,
@@ -55,16 +59,27 @@ def store_checkpoint(store: CheckpointStore, checkpoint_id: int, attempt: int = 
     store.publish(checkpoint_id, manifest_of(checkpoint_id, attempt))
 
 
-def problem_of(store: CheckpointStore, checkpoint_id: int) -> str:
-    """Why a published checkpoint cannot be restored; nothing when it is whole. As the core decides it, from the manifest."""
+def files_of(store: CheckpointStore, checkpoint_id: int) -> dict[str, bytes]:
+    """The files of a checkpoint, verified as the core does it, from the manifest.
+
+    Raises:
+        MillstreamError, OSError: it cannot be restored.
+    """
     where = f"checkpoint {checkpoint_id}"
+    manifest = decode_manifest(store.read_manifest(checkpoint_id), where)
+    if manifest.checkpoint_id != checkpoint_id:
+        raise DamagedCheckpoint(where=where, what=f"its manifest is that of checkpoint {manifest.checkpoint_id}")
+    files = {}
+    for ref in (task.file for task in manifest.tasks if task.file is not None):
+        files[ref.name] = store.read_file(checkpoint_id, ref.name)
+        verify_file(ref, files[ref.name], where)
+    return files
+
+
+def problem_of(store: CheckpointStore, checkpoint_id: int) -> str:
+    """Why a published checkpoint cannot be restored; nothing when it is whole."""
     try:
-        manifest = decode_manifest(store.read_manifest(checkpoint_id), where)
-        if manifest.checkpoint_id != checkpoint_id:
-            return f"its manifest is that of checkpoint {manifest.checkpoint_id}"
-        for task in manifest.tasks:
-            if task.file is not None:
-                verify_file(task.file, store.read_file(checkpoint_id, task.file.name), where)
+        files_of(store, checkpoint_id)
     except (MillstreamError, OSError) as error:
         return f"{type(error).__name__}: {error}"
     return ""

@@ -12,7 +12,7 @@ from millstream.state.key_context import KeyContext
 from millstream.state.keyed import KeyedStateStore
 from millstream.state.serializers import serializer_for
 from millstream_testkit.suites.opened_tables import GROUP_OF, OPERATOR, Opened
-from millstream_testkit.suites.programs import Failed, described
+from millstream_testkit.suites.programs import Failed, described, steps, weighted
 from millstream_testkit.suites.state_model import KEYS, KINDS, READS, TTL_MS, StateModel, Use, ask, handles_of, uses
 
 if TYPE_CHECKING:
@@ -22,16 +22,15 @@ if TYPE_CHECKING:
 Step: TypeAlias = "tuple[str, Any] | tuple[str, str, Use]"
 _START_MS: Final = 1_000_000
 
-programs_of_handles: Final[st.SearchStrategy[list[Any]]] = st.lists(
-    st.one_of(
-        *[st.tuples(st.just("use"), st.sampled_from(KEYS), uses)] * 4,
-        st.tuples(st.just("begin"), st.just(())),
-        *[st.tuples(st.just("slice"), st.just(()))] * 2,
-        st.tuples(st.just("wait"), st.integers(1, TTL_MS)),
-        st.tuples(st.sampled_from(["finish", "abandon", "die"]), st.just(())),
+programs_of_handles: Final[st.SearchStrategy[list[Any]]] = steps(
+    weighted(
+        (12, st.tuples(st.just("use"), st.sampled_from(KEYS), uses)),
+        (2, st.tuples(st.just("begin"), st.just(()))),
+        (4, st.tuples(st.just("slice"), st.just(()))),
+        (1, st.tuples(st.just("wait"), st.integers(1, TTL_MS))),
+        (2, st.tuples(st.sampled_from(["finish", "abandon", "die"]), st.just(()))),
     ),
-    min_size=1,
-    max_size=60,
+    80,
 )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +20,7 @@ T = TypeVar("T")
 
 _SAMPLE: Final = 60
 _FULL: Final = 1_000
+_SHORTEN_S: Final = 8.0
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,21 @@ def programs(sampling: Sampling, of: str = "", share: float = 1.0) -> Programs:
     return Programs(max(1, round((_FULL if sampling.full else _SAMPLE) * share)), sampling.seed, of)
 
 
+def steps(step: SearchStrategy[T], most: int) -> SearchStrategy[list[T]]:
+    """Programs of any length up to `most`, as many long ones as short ones: left alone, Hypothesis makes nearly all of them short."""
+    return st.integers(1, most).flatmap(lambda length: st.lists(step, min_size=length, max_size=length))
+
+
+def weighted(*choices: tuple[int, SearchStrategy[Any]]) -> SearchStrategy[Any]:
+    """One of several, in proportion to its weight: `one_of` counts a strategy once, however often it is given."""
+    drawn = [strategy for weight, strategy in choices for _ in range(weight)]
+    return st.integers(0, len(drawn) - 1).flatmap(drawn.__getitem__)
+
+
 def run_programs(case: Programs, strategy: SearchStrategy[T], run: Callable[[T], object]) -> None:
-    """Runs each; of a program that fails, the shortest form that still fails is reported."""
+    """Runs each; of a program that fails, a short form that still fails is reported: the shortest that is found in a few seconds."""
+    failed: set[str] = set()
+    first_s = 0.0
 
     @seed(case.seed)
     @settings(
@@ -57,7 +73,16 @@ def run_programs(case: Programs, strategy: SearchStrategy[T], run: Callable[[T],
     )
     @given(strategy)
     def check(program: Any) -> None:
-        run(program)
+        nonlocal first_s
+        # When the time is up, what has not been tried yet passes unseen, which ends the search.
+        if failed and time.monotonic() - first_s > _SHORTEN_S and repr(program) not in failed:
+            return
+        try:
+            run(program)
+        except Exception:
+            first_s = first_s or time.monotonic()
+            failed.add(repr(program))
+            raise
 
     check()
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from hypothesis import strategies as st
 
 from millstream_testkit.suites.opened_tables import FLAT, WINDOWS
-from millstream_testkit.suites.programs import Failed, described
+from millstream_testkit.suites.programs import Failed, described, steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,9 +115,9 @@ _OF_SNAPSHOTS: Final = ["begin"] * 6 + ["slice"] * 12 + ["finish", "abandon", "d
 
 def programs_of_tables(*, snapshots: bool) -> st.SearchStrategy[list[Step]]:
     """Random programs, with snapshots or without."""
-    steps = _OF_TABLES + (_OF_SNAPSHOTS if snapshots else [])
-    step = st.tuples(st.sampled_from(steps), st.sampled_from(KEYS), st.integers(0, NAMESPACES - 1), st.integers(1, 4))
-    return st.lists(step, min_size=1, max_size=60)
+    names = _OF_TABLES + (_OF_SNAPSHOTS if snapshots else [])
+    step = st.tuples(st.sampled_from(names), st.sampled_from(KEYS), st.integers(0, NAMESPACES - 1), st.integers(1, 4))
+    return steps(step, 80)
 
 
 class TableMachine:
