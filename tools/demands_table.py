@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from millstream_testkit import CheckpointStorageSuite, ConformanceSuite, SinkSuite, SourceSuite, StateBackendSuite
+from millstream_testkit import CheckpointStorageSuite, ConformanceSuite, PairingSuite, SinkSuite, SourceSuite, StateBackendSuite
 from millstream_testkit.demands import demand_of
 
 PAGE = Path(__file__).parents[1] / "docs/testkit/demands.md"
@@ -16,6 +16,7 @@ SUITES: dict[str, type[ConformanceSuite]] = {
     "Sources": SourceSuite,
     "State backends": StateBackendSuite,
     "Checkpoint storages": CheckpointStorageSuite,
+    "A state backend with a checkpoint storage": PairingSuite,
 }
 HEAD = """# What the test kit demands
 

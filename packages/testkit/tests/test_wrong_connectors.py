@@ -77,9 +77,9 @@ CAUGHT = [
     ("storages", "GoesOnAfterAnError", "the_disk_may_fail_at_any_call", "exists and cannot be restored"),
     ("storages", "ClaimsToBeDurable", "death_between_any_two_calls[10/16]", "was published and is gone"),
     ("backends", "SharesTables", "operators_and_subtasks_are_kept_apart", "open() gave tables in which there is something"),
-    ("pairings", "ResurrectingBackend", "an_operator_matches_a_model", "by state and key, (what is, what should be)"),
-    ("pairings", "ResurrectingBackendInAJob", "a_job_that_fails_matches_a_model", "by key, (what is, what should be)"),
-    ("pairings", "ListingStorage", "an_operator_matches_a_model", "are there, not ["),
+    ("pairings", "ResurrectingBackend", "an_operator_matches_a_model[typed, 30 programs, seed 20260]", "by state and key, (what is, what should be)"),
+    ("pairings", "ResurrectingBackendInAJob", "a_job_that_fails_matches_a_model[6 programs, seed 20260]", "by key, (what is, what should be)"),
+    ("pairings", "ListingStorage", "an_operator_matches_a_model[typed, 30 programs, seed 20260]", "are there, not ["),
 ]
 
 RIGHT = ["backends.py::TestRightBackend"]

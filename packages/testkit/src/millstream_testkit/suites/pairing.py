@@ -74,7 +74,7 @@ class PairingSuite(ConformanceSuite):
         def run(program: list[Any]) -> None:
             machine = PairingMachine(storage, str(next(_numbers)), typed="typed" in case.of, ttl="ttl" in case.of)
             machine.run(program)
-            machine.close()
+            machine.clean_up()
 
         run_programs(case, programs_of_pairings, run)
 

@@ -103,6 +103,13 @@ class PairingMachine:
         while self._subtasks:
             self._subtasks.pop().close()
 
+    def clean_up(self) -> None:
+        """Closes everything, and deletes the checkpoints."""
+        self.close()
+        for checkpoint_id in [*self._store.published(), *self._store.unpublished()]:
+            self._store.delete(checkpoint_id)
+        self._store.close()
+
     def use(self, key: str, use: Use) -> None:
         """A record comes in."""
         subtask = self._subtasks[subtask_of_group(GROUP_OF(key), len(self._subtasks), MAX_PARALLELISM)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -57,10 +58,14 @@ def weighted(*choices: tuple[int, SearchStrategy[Any]]) -> SearchStrategy[Any]:
     return st.integers(0, len(drawn) - 1).flatmap(drawn.__getitem__)
 
 
+class _Enough(BaseException):
+    """Ends Hypothesis's search for a shorter program, which may take minutes. No Exception, which it would take for one more failure."""
+
+
 def run_programs(case: Programs, strategy: SearchStrategy[T], run: Callable[[T], object]) -> None:
     """Runs each; of a program that fails, a short form that still fails is reported: the shortest that is found in a few seconds."""
-    failed: set[str] = set()
-    first_s = 0.0
+    shortest: Exception | None = None
+    length, until_s = 0, inf
 
     @seed(case.seed)
     @settings(
@@ -73,18 +78,23 @@ def run_programs(case: Programs, strategy: SearchStrategy[T], run: Callable[[T],
     )
     @given(strategy)
     def check(program: Any) -> None:
-        nonlocal first_s
-        # When the time is up, what has not been tried yet passes unseen, which ends the search.
-        if failed and time.monotonic() - first_s > _SHORTEN_S and repr(program) not in failed:
-            return
+        nonlocal shortest, length, until_s
+        if time.monotonic() > until_s:
+            raise _Enough
         try:
             run(program)
-        except Exception:
-            first_s = first_s or time.monotonic()
-            failed.add(repr(program))
+        except Exception as failure:
+            if shortest is None:
+                until_s = time.monotonic() + _SHORTEN_S
+            if shortest is None or len(repr(program)) < length:
+                shortest, length = failure, len(repr(program))
             raise
 
-    check()
+    try:
+        check()
+    except _Enough:
+        assert shortest is not None
+        raise shortest from None
 
 
 class Failed(AssertionError):
