@@ -42,10 +42,10 @@ class StateBackendHarness(Harness):
 
     @abstractmethod
     def backend(self, folder: Path) -> StateBackend:
-        """The backend. Called in the process that is killed, too.
+        """The backend.
 
         Args:
-            folder: for backends that keep files; what a process that died has left there is still in it.
+            folder: for backends that keep files; what attempts that closed nothing have left there is still in it.
         """
 
     def declared(self) -> StateBackendDeclaration:
