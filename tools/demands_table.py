@@ -7,11 +7,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from millstream_testkit import ConformanceSuite, SinkSuite, SourceSuite
+from millstream_testkit import CheckpointStorageSuite, ConformanceSuite, PairingSuite, SinkSuite, SourceSuite, StateBackendSuite
 from millstream_testkit.demands import demand_of
 
 PAGE = Path(__file__).parents[1] / "docs/testkit/demands.md"
-SUITES: dict[str, type[ConformanceSuite]] = {"Sinks": SinkSuite, "Sources": SourceSuite}
+SUITES: dict[str, type[ConformanceSuite]] = {
+    "Sinks": SinkSuite,
+    "Sources": SourceSuite,
+    "State backends": StateBackendSuite,
+    "Checkpoint storages": CheckpointStorageSuite,
+    "A state backend with a checkpoint storage": PairingSuite,
+}
 HEAD = """# What the test kit demands
 
 Each demand is a test of a suite (`test_` and the name). Which of them are made of a connector follows from what it declares; what is not made

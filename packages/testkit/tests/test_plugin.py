@@ -100,6 +100,23 @@ def test_a_guarantee_is_called_proved_only_when_all_demands_were_run(tmp_path: P
     assert "guarantee not proved: 2 demands were left out of this run" in " ".join(part.stdout.split())
 
 
+def test_a_failure_that_is_expected_proves_nothing(tmp_path: Path) -> None:
+    known = (
+        SUITE
+        + """
+    @pytest.fixture(autouse=True)
+    def known(self, request):
+        if request.function.__name__ == "test_holds":
+            request.applymarker(pytest.mark.xfail(reason="numbers are large", strict=True))
+"""
+    )
+    done = run_pytest(tmp_path, known.replace("case != 3", "False"), "--millstream-report=report.json")
+    assert done.returncode == 0, done.stdout
+    (box,) = json.loads((tmp_path / "report.json").read_text())["connectors"]
+    holds = next(each for each in box["demands"] if each["demand"] == "holds")
+    assert (holds["outcome"], list(holds["failures"].values()), box["guarantee"]) == ("failed", ["expected: numbers are large"], "not proved")
+
+
 def test_a_run_without_suites_says_nothing(tmp_path: Path) -> None:
     done = run_pytest(tmp_path, "def test_nothing():\n    pass\n")
     assert done.returncode == 0

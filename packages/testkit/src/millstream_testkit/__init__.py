@@ -17,10 +17,18 @@ if TYPE_CHECKING:
     from millstream_testkit.harness import Harness as Harness
     from millstream_testkit.harness import SinkHarness as SinkHarness
     from millstream_testkit.oracle import Row as Row
+    from millstream_testkit.pairing_harness import PairingHarness as PairingHarness
     from millstream_testkit.source_harness import SourceHarness as SourceHarness
+    from millstream_testkit.state_harness import StateBackendDeclaration as StateBackendDeclaration
+    from millstream_testkit.state_harness import StateBackendHarness as StateBackendHarness
+    from millstream_testkit.storage_harness import CheckpointStorageDeclaration as CheckpointStorageDeclaration
+    from millstream_testkit.storage_harness import CheckpointStorageHarness as CheckpointStorageHarness
     from millstream_testkit.suites.base import ConformanceSuite as ConformanceSuite
+    from millstream_testkit.suites.checkpoint_storage import CheckpointStorageSuite as CheckpointStorageSuite
+    from millstream_testkit.suites.pairing import PairingSuite as PairingSuite
     from millstream_testkit.suites.sink import SinkSuite as SinkSuite
     from millstream_testkit.suites.source import SourceSuite as SourceSuite
+    from millstream_testkit.suites.state_backend import StateBackendSuite as StateBackendSuite
 
 _HOMES = {
     "demands": ("demand",),
@@ -28,10 +36,16 @@ _HOMES = {
     "exactly_once": ("ExactlyOnceTest", "exactly_once_test"),
     "harness": ("Harness", "SinkHarness"),
     "oracle": ("Row",),
+    "pairing_harness": ("PairingHarness",),
     "source_harness": ("SourceHarness",),
+    "state_harness": ("StateBackendDeclaration", "StateBackendHarness"),
+    "storage_harness": ("CheckpointStorageDeclaration", "CheckpointStorageHarness"),
     "suites.base": ("ConformanceSuite",),
+    "suites.checkpoint_storage": ("CheckpointStorageSuite",),
+    "suites.pairing": ("PairingSuite",),
     "suites.sink": ("SinkSuite",),
     "suites.source": ("SourceSuite",),
+    "suites.state_backend": ("StateBackendSuite",),
 }
 _MODULES = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -22,11 +22,34 @@ POLL_S: Final = 0.02
 
 
 @dataclass(frozen=True)
-class AttemptOptions:
+class ProcessOptions:
     """How a process is started.
 
     Attributes:
         crash: what MILLSTREAM_CRASH arms.
+    """
+
+    crash: str = ""
+
+    def arguments(self) -> list[str]:
+        """For the command line."""
+        return []
+
+    def own_variables(self) -> dict[str, str]:
+        """Environment variables of the kit and the engine; empty ones are left out."""
+        return {"MILLSTREAM_CRASH": self.crash, PATH_VARIABLE: os.pathsep.join(sys.path)}
+
+    def environment(self) -> dict[str, str]:
+        """Of the process; nothing of the engine's settings is inherited."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("MILLSTREAM_")}
+        return {**inherited, **{name: value for name, value in self.own_variables().items() if value}}
+
+
+@dataclass(frozen=True)
+class AttemptOptions(ProcessOptions):
+    """How an attempt of a job is started.
+
+    Attributes:
         messages: faults of messages.
         parallelism: of the job.
         interval_ms: between checkpoints.
@@ -37,7 +60,6 @@ class AttemptOptions:
         count_to: file for the number of passes of each crash point.
     """
 
-    crash: str = ""
     messages: str = ""
     parallelism: int = 2
     interval_ms: int = 20
@@ -48,7 +70,6 @@ class AttemptOptions:
     count_to: Path | None = None
 
     def arguments(self) -> list[str]:
-        """For the command line of the job."""
         return [
             f"--parallelism={self.parallelism}",
             f"--interval-ms={self.interval_ms}",
@@ -58,16 +79,9 @@ class AttemptOptions:
             *(["--rewind"] if self.rewind else []),
         ]
 
-    def environment(self) -> dict[str, str]:
-        """Of the job; nothing of the engine's settings is inherited."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("MILLSTREAM_")}
-        own = {
-            "MILLSTREAM_CRASH": self.crash,
-            "MILLSTREAM_TESTKIT_MESSAGES": self.messages,
-            COUNT_VARIABLE: str(self.count_to or ""),
-            PATH_VARIABLE: os.pathsep.join(sys.path),
-        }
-        return {**inherited, **{name: value for name, value in own.items() if value}}
+    def own_variables(self) -> dict[str, str]:
+        messages = {"MILLSTREAM_TESTKIT_MESSAGES": self.messages, COUNT_VARIABLE: str(self.count_to or "")}
+        return {**super().own_variables(), **messages}
 
 
 class Startable(Protocol):
@@ -94,7 +108,7 @@ class JobProcess:
         script: runs the job instead of the folder's program, with the same arguments.
     """
 
-    def __init__(self, folder: Startable, options: AttemptOptions, script: Path | None = None) -> None:
+    def __init__(self, folder: Startable, options: ProcessOptions, script: Path | None = None) -> None:
         program = [str(script)] if script else ["-m", folder.program]
         with folder.log.open("ab") as log:
             log.write(f"--- {options}\n".encode())

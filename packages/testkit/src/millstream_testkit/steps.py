@@ -10,11 +10,11 @@ import inspect
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from millstream.contracts import sink, two_phase_commit, write_ahead
+from millstream.contracts import checkpoint_storage, sink, two_phase_commit, write_ahead
 from millstream.ports import crash_point
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import FrameType
 
     from millstream.contracts.sink import AnySink
@@ -23,7 +23,7 @@ METHODS: Final = ("commit_batch", "commit", "prepare", "flush")
 MOST_STEPS: Final = 200
 """Of one call that are told apart; later ones pass no point."""
 
-_CONTRACT_FILES = {module.__file__ for module in (sink, two_phase_commit, write_ahead)}
+_CONTRACT_FILES = {module.__file__ for module in (checkpoint_storage, sink, two_phase_commit, write_ahead)}
 
 
 def step_names(method: str) -> list[str]:
@@ -38,16 +38,20 @@ def watch_steps(resolved: AnySink) -> None:
 
     def open_and_watch(self: Any, context: Any) -> Any:
         writer = original(self, context)
-        kind = type(writer)
-        if "_testkit_watched" not in kind.__dict__:
-            kind._testkit_watched = True
-            files = frozenset(_files_of(kind))
-            for name in METHODS:
-                if hasattr(kind, name):
-                    setattr(kind, name, _watched(getattr(kind, name), step_names(name), files))
+        watch_methods(type(writer), METHODS)
         return writer
 
     made.open = open_and_watch
+
+
+def watch_methods(kind: Any, methods: Iterable[str]) -> None:
+    """From now on these methods of a class pass the points."""
+    if "_testkit_watched" not in kind.__dict__:
+        kind._testkit_watched = True
+        files = frozenset(_files_of(kind))
+        for name in methods:
+            if hasattr(kind, name):
+                setattr(kind, name, _watched(getattr(kind, name), step_names(name), files))
 
 
 def _files_of(kind: type) -> set[str]:
@@ -74,10 +78,11 @@ def _watched(function: Callable[..., Any], names: list[str], files: frozenset[st
                     crash_point(name)
                     sys.setprofile(profile)
 
+        outer = sys.getprofile()
         sys.setprofile(profile)
         try:
             return function(*arguments, **options)
         finally:
-            sys.setprofile(None)
+            sys.setprofile(outer)
 
     return watched

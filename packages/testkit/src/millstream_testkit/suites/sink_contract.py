@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import pickle
-import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
@@ -15,8 +13,11 @@ from millstream_testkit.demands import declares, demand, kind
 from millstream_testkit.oracle import Row, compare
 from millstream_testkit.suites.attempts import OTHER_RUN, Attempt, Attempts, opening, rows
 from millstream_testkit.suites.base import ConformanceSuite
+from millstream_testkit.suites.resources import assert_nothing_grows
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from millstream_testkit.harness import SinkHarness
 
 COMMITS = kind("write_ahead", "two_phase_commit")
@@ -126,19 +127,12 @@ class SinkContract(SinkContractBase):
 
     @demand("Opening and closing again and again leaves no thread and no open file behind.")
     def test_close_releases_everything(self, attempts: Attempts) -> None:
-        def held() -> tuple[int, int]:
-            folder = Path("/proc/self/fd") if Path("/proc/self/fd").exists() else Path("/dev/fd")
-            return threading.active_count(), len(list(folder.iterdir()))
-
-        counts = []
-        for number in range(8):
+        def once(number: int) -> None:
             writer = attempts.open(number)
             writer.write(rows(0, 2))
             writer.close()
-            counts.append(held())
-        # The first rounds may fill caches that are there to stay.
-        grown = sum(counts[-1]) - sum(counts[2])
-        assert grown <= 0, f"threads and open files grew with each open, by {grown} in {len(counts) - 3} rounds: {counts}"
+
+        assert_nothing_grows(once)
 
     @demand("A record written again leaves the same state as written once.", when=kind("idempotent", "plain"))
     def test_writing_again_leaves_the_same_state(self, attempts: Attempts, note: Note) -> None:
