@@ -63,6 +63,8 @@ CAUGHT = [
     ("backends", "TakesDamageForEmpty", "damaged_chunks_are_refused", "ended with None"),
     ("backends", "HandsOutCopies", "what_is_changed_in_place_is_changed", "what they do to the flat table must not be lost"),
     ("backends", "RestoreReplaces", "restores_add_up", "AssertionError"),
+    ("backends", "NeverGivesTheSameBytes", "what_has_not_changed_gives_the_same_bytes", "have other bytes"),
+    ("storages", "SharedFilesGoTooEarly", "shared_files_outlive_checkpoints", "went with the checkpoint that it was written for"),
     ("storages", "NeverSyncs", "nothing_that_was_done_is_lost[power, seed 20261]", "document 'note' is"),
     ("storages", "PublishesBeforeTheFilesAreThere", "death_at_every_crash_point[second pass]", "exists and cannot be restored"),
     ("storages", "DeletesFilesBeforeTheManifest", "death_at_every_crash_point[second pass]", "exists and cannot be restored"),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from millstream_filesystem import FilesystemCheckpointStorage
 from millstream_filesystem.job_folder import folder_of_job
 from millstream_testkit import CheckpointStorageHarness, CheckpointStorageSuite, SinkSuite, SourceSuite
@@ -48,9 +46,3 @@ class TestAtLeastOnceFileSink(SinkSuite):
 
 class TestFilesystemCheckpointStorage(CheckpointStorageSuite):
     harness = FilesystemStorageHarness
-
-    @pytest.fixture(autouse=True)
-    def _known(self, request: pytest.FixtureRequest) -> None:
-        if request.function.__name__ == "test_what_was_begun_is_listed":
-            reason = "the mark that remembers the highest id is taken for a checkpoint that was begun"
-            request.applymarker(pytest.mark.xfail(strict=True, reason=reason))

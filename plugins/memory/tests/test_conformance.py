@@ -16,7 +16,7 @@ from millstream_testkit import (
 
 class MemoryBackendHarness(StateBackendHarness):
     name = "MemoryStateBackend"
-    declares = StateBackendDeclaration(sliced=True)
+    declares = StateBackendDeclaration(sliced=True, incremental=True)
 
     def backend(self, folder: Path) -> MemoryStateBackend:
         return MemoryStateBackend()

@@ -20,9 +20,12 @@ class StateBackendDeclaration:
 
     Attributes:
         sliced: it encodes snapshots a slice at a time, between batches. Without it all is encoded in one call, which stops the task.
+        incremental: a key group in which nothing has changed gives the same bytes in the next snapshot, so that a checkpoint refers to
+            what an earlier one stored. Without it every checkpoint stores everything.
     """
 
     sliced: bool = True
+    incremental: bool = True
 
 
 class StateBackendHarness(Harness):
@@ -59,7 +62,7 @@ class StateBackendHarness(Harness):
             raise HarnessUnusable(
                 harness=type(self).__name__,
                 reason=f"its declares is {declared!r}",
-                fix="Give the harness `declares = StateBackendDeclaration(sliced=...)`",
+                fix="Give the harness `declares = StateBackendDeclaration(sliced=..., incremental=...)`",
             )
         return declared
 

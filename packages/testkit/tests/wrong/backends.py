@@ -114,6 +114,21 @@ class _Later(Snapshot):
         return True
 
 
+class _Turning(Tables):
+    """Puts the entries of a group into another order each time."""
+
+    def begin_snapshot(self, checkpoint_id: int) -> TableSnapshot:
+        self._live = {name: dict(reversed(table.items())) for name, table in self._live.items()}
+        self._context.on_swap()
+        return super().begin_snapshot(checkpoint_id)
+
+
+class NeverGivesTheSameBytesHarness(RightHarness):
+    """Makes a checkpoint store everything again, though nothing has changed."""
+
+    tables = _Turning
+
+
 class _AliasingTables(Tables):
     def begin_snapshot(self, checkpoint_id: int) -> TableSnapshot:
         live = {name: {key: dict(value) if type(value) is dict else value for key, value in table.items()} for name, table in self._live.items()}
@@ -349,3 +364,7 @@ class TestRestoreReplaces(StateBackendSuite):
 
 class TestSharesTables(StateBackendSuite):
     harness = SharesTablesHarness
+
+
+class TestNeverGivesTheSameBytes(StateBackendSuite):
+    harness = NeverGivesTheSameBytesHarness

@@ -212,6 +212,20 @@ class GoesOnAfterAnErrorHarness(Harness):
     store = _Brave
 
 
+class _Owning(FilesystemCheckpointStore):
+    """Takes what a checkpoint wrote for its own."""
+
+    def delete(self, checkpoint_id: int) -> None:
+        for name in self.shared():
+            if name.startswith(f"{checkpoint_id}-"):
+                self.delete_shared(name)
+        super().delete(checkpoint_id)
+
+
+class SharedFilesGoTooEarlyHarness(Harness):
+    store = _Owning
+
+
 class Remembering(CheckpointStorage):
     """Keeps everything in this process, and says that it outlives it."""
 
@@ -281,3 +295,7 @@ class TestGoesOnAfterAnError(CheckpointStorageSuite):
 
 class TestClaimsToBeDurable(CheckpointStorageSuite):
     harness = ClaimsToBeDurableHarness
+
+
+class TestSharedFilesGoTooEarly(CheckpointStorageSuite):
+    harness = SharedFilesGoTooEarlyHarness

@@ -178,7 +178,8 @@ class FilesystemCheckpointStore(CheckpointStore):
 
     def unpublished(self) -> Sequence[int]:
         published = set(self.published())
-        return [number for number in self._ids() if number not in published]
+        begun = {int(match[1]) for name in self._names(self._job_folder) if (match := _CHECKPOINT.fullmatch(name))}
+        return sorted(begun - published)
 
     def highest_id(self) -> int:
         return max(self._ids(), default=0)

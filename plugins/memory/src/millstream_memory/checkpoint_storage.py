@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from threading import Lock
+from threading import Lock, RLock
 from typing import TYPE_CHECKING
 
 from millstream.contracts.checkpoint_storage import CheckpointStorage, CheckpointStorageContext, CheckpointStore
@@ -24,8 +24,13 @@ _FILE_NAME = re.compile(r"[a-z0-9.-]+")
 @dataclass
 class _Checkpoint:
     files: dict[str, bytes] = field(default_factory=dict)
-    shared: set[str] = field(default_factory=set)  # names of the shared files that were written for it
     manifest: bytes | None = None
+
+
+@dataclass
+class _Begun:
+    files: set[str] = field(default_factory=set)
+    shared: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -36,7 +41,7 @@ class _Shelf:
     shared: dict[str, bytes] = field(default_factory=dict)
     documents: dict[str, bytes] = field(default_factory=dict)
     highest_id: int = 0
-    lock: Lock = field(default_factory=Lock)
+    lock: RLock = field(default_factory=RLock)  # taken again by the check of a publish
 
 
 _shelves: dict[tuple[str, str], _Shelf] = {}
@@ -71,6 +76,7 @@ class MemoryCheckpointStore(CheckpointStore):
     """The checkpoints of one job."""
 
     def __init__(self, shelf: _Shelf, location: str, limit_bytes: int) -> None:
+        self._begun: dict[int, _Begun] = {}  # what this store wrote of checkpoints that it has not published
         self._shelf = shelf
         self._location = location
         self._limit_bytes = limit_bytes
@@ -83,12 +89,14 @@ class MemoryCheckpointStore(CheckpointStore):
                 msg = f"{self.location(checkpoint_id)}/{name} exists already"
                 raise FileExistsError(msg)
             checkpoint.files[name] = data
+            self._begun.setdefault(checkpoint_id, _Begun()).files.add(name)
 
     def write_shared(self, checkpoint_id: int, name: str, parts: Iterable[bytes]) -> None:
         data = self._collect(f"{self._location}/shared/{_checked(name)}", parts)
         with self._shelf.lock:
-            self._unpublished(checkpoint_id).shared.add(name)
+            self._unpublished(checkpoint_id)
             self._shelf.shared[name] = data
+            self._begun.setdefault(checkpoint_id, _Begun()).shared.add(name)
 
     def _collect(self, where: str, parts: Iterable[bytes]) -> bytes:
         kept: list[bytes] = []
@@ -110,9 +118,14 @@ class MemoryCheckpointStore(CheckpointStore):
         return checkpoint
 
     def publish(self, checkpoint_id: int, manifest: bytes, check: Callable[[], None] = lambda: None) -> None:
-        check()
-        with self._shelf.lock:
+        with self._shelf.lock:  # a new leader that looks for the newest checkpoint comes before the check, or finds this one
+            check()
             self._unpublished(checkpoint_id).manifest = bytes(manifest)
+            self._begun.pop(checkpoint_id, None)
+
+    def unpublished(self) -> Sequence[int]:
+        with self._shelf.lock:
+            return sorted(number for number, checkpoint in self._shelf.checkpoints.items() if checkpoint.manifest is None)
 
     def published(self) -> Sequence[int]:
         with self._shelf.lock:
@@ -162,11 +175,20 @@ class MemoryCheckpointStore(CheckpointStore):
 
     def withdraw(self, checkpoint_id: int) -> None:
         with self._shelf.lock:
-            checkpoint = self._shelf.checkpoints.get(checkpoint_id)
-            if checkpoint is not None and checkpoint.manifest is None:
-                del self._shelf.checkpoints[checkpoint_id]
-                for name in checkpoint.shared:
-                    self._shelf.shared.pop(name, None)
+            begun, checkpoint = self._begun.pop(checkpoint_id, None), self._shelf.checkpoints.get(checkpoint_id)
+            if begun is None or (checkpoint is not None and checkpoint.manifest is not None):
+                return
+            for name in begun.shared:
+                self._shelf.shared.pop(name, None)
+            if checkpoint is not None:
+                for name in begun.files:
+                    checkpoint.files.pop(name, None)
+                if not checkpoint.files:  # otherwise a new leader uses the id, too
+                    del self._shelf.checkpoints[checkpoint_id]
+
+    def close(self) -> None:
+        for checkpoint_id in list(self._begun):
+            self.withdraw(checkpoint_id)
 
     def write_document(self, name: str, data: bytes) -> None:
         with self._shelf.lock:

@@ -297,6 +297,25 @@ class StateBackendSuite(ConformanceSuite):
         assert sum(chunk.entries for chunk in snapshot.chunks()) == _MANY
         snapshot.abandon()
 
+    @demand("A key group in which nothing has changed gives the same bytes in the next snapshot.", when=declares("incremental"))
+    def test_what_has_not_changed_gives_the_same_bytes(self, backend: Backend) -> None:
+        opened = backend.open()
+        for number in range(2_000):
+            opened[FLAT][f"k{number}"] = [number]
+            opened.window(number % 3)[f"k{number}"] = [number]
+        before = {(chunk.table, chunk.key_group): chunk.data for chunk in opened.snapshot(1)}
+        for change in (
+            lambda: opened[FLAT].update({"k7": [-1]}),
+            lambda: opened[FLAT].pop("k7"),
+            lambda: opened[FLAT].update({"k7": [7]}),
+            lambda: opened.window(7 % 3).pop("k7"),
+        ):
+            change()
+            after = {(chunk.table, chunk.key_group): chunk.data for chunk in opened.snapshot(2)}
+            changed = {group for (table, group), data in after.items() if before.get((table, group)) != data}
+            assert changed <= {GROUP_OF("k7")}, f"something was done in key group {GROUP_OF('k7')}, and groups {sorted(changed)} have other bytes"
+            before = after
+
     @demand("When another object stands for a table, on_swap was called: who takes a table anew only then loses nothing and tears nothing.")
     def test_swaps_are_announced(self, backend: Backend) -> None:
         opened = backend.open()

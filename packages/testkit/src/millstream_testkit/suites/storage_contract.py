@@ -175,6 +175,55 @@ class StorageContract(StorageContractBase):
         location.assert_whole("after everything that was begun had been given up", 1)
         assert location.open().highest_id() == 3
 
+    # --- shared files
+
+    @demand("A shared file is there, with every byte, until it is deleted, whichever checkpoints come and go.")
+    def test_shared_files_outlive_checkpoints(self, location: Location) -> None:
+        store, large = location.open(), [bytes([number % 251]) * 1_000 for number in range(1_000)]
+        for checkpoint_id in (1, 2):
+            store.write_shared(checkpoint_id, f"{checkpoint_id}-0-0-0-abc", iter(large))
+            store_checkpoint(store, checkpoint_id)
+        store.delete(1)
+        for each in (store, location.open()):
+            each.withdraw(1)
+            each.close()
+            assert sorted(each.shared()) == ["1-0-0-0-abc", "2-0-0-0-abc"], "a shared file went with the checkpoint that it was written for"
+        assert location.open().read_shared("1-0-0-0-abc") == b"".join(large)
+        for _ in range(2):
+            location.open().delete_shared("1-0-0-0-abc")
+        assert list(store.shared()) == ["2-0-0-0-abc"]
+        error = error_of(lambda: store.read_shared("1-0-0-0-abc"))
+        assert isinstance(error, FileNotFoundError), f"reading a shared file that is deleted ended with {error!r}"
+        location.assert_whole("after shared files had come and gone", 2)
+
+    @demand("A shared file is written again in the place of one of the same name; one whose writing fails does not exist.")
+    def test_shared_files_are_written_again(self, location: Location) -> None:
+        def parts() -> Iterable[bytes]:
+            yield b"half"
+            raise BlockingIOError("the state cannot be encoded")
+
+        store = location.open()
+        error = error_of(lambda: store.write_shared(1, "1-0-0-0-abc", parts()))
+        assert isinstance(error, BlockingIOError), f"the parts raised BlockingIOError, and write_shared() ended with {error!r}"
+        assert list(location.open().shared()) == [], "a shared file that could not be written exists"
+        for each in (store, location.open()):
+            each.write_shared(1, "1-0-0-0-abc", [b"who", b"le"])
+        assert location.open().read_shared("1-0-0-0-abc") == b"whole"
+
+    @demand("withdraw() and close() take the shared files of what this process has begun, and no others.")
+    def test_shared_files_of_what_is_given_up_go(self, location: Location) -> None:
+        store, other = location.open(), location.open()
+        store.write_shared(1, "1-0-0-0-abc", [b"x"])
+        store_checkpoint(store, 1)
+        other.write_shared(2, "2-0-0-1-abc", [b"y"])
+        store.write_shared(2, "2-0-0-0-abc", [b"x"])
+        store.withdraw(2)
+        store.write_shared(3, "3-0-0-0-abc", [b"x"])
+        store.write_file(3, FILES[0], [b"x"])
+        store.close()
+        found = sorted(location.open().shared())
+        assert found == ["1-0-0-0-abc", "2-0-0-1-abc"], f"after what one of two processes had begun was given up, there are {found}"
+
     # --- documents
 
     @demand("Documents are replaced, created once, listed and deleted; every store that is open sees them.")
