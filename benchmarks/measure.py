@@ -118,7 +118,8 @@ def main() -> None:
     elif options.what == "latency":
         result = {"latency_ms": find("millstream_jobs.latency")(options.records)}
     elif options.what == "snapshots":
-        result = dict(find("snapshots.snapshots")(options.records, SNAPSHOT_RATE, options.seconds) or {})
+        figures: Any = find("snapshots.snapshots")(options.records, SNAPSHOT_RATE, options.seconds)
+        result = figures
     else:
         values = readings(options.records)
         gc.collect()

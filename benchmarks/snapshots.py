@@ -8,7 +8,7 @@ reach the sink, and how long records take from the moment they were due until th
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -22,9 +22,9 @@ from millstream import StreamExecutionEnvironment
 Running = tuple[str, int, int]
 
 
-def count(total: Running, record: Running) -> Running:
-    """One more; with the moment of the newest."""
-    return total[0], total[1] + record[1], record[2]
+# A lambda, as in most jobs: without an annotation the state goes through the data codec.
+count: Callable[[Running, Running], Running] = lambda total, record: (total[0], total[1] + record[1], record[2])  # noqa: E731
+"""One more; with the moment of the newest."""
 
 
 def snapshots(keys: int, rate: int, seconds: float) -> dict[str, Any]:

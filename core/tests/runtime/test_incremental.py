@@ -69,7 +69,7 @@ class Job:
         self.completed.publish(manifest(checkpoint_id, state))
         if notify:
             self.known.completed(checkpoint_id)
-        self.completed.delete(self.completed.subsumed(pinned=checkpoint_id), through=checkpoint_id)
+        self.completed.delete(self.completed.left_below(checkpoint_id))
 
     def checkpoint(self, contents: Contents) -> TaskState:
         number, state = self.snapshot(contents)
@@ -191,7 +191,7 @@ def test_nothing_shared_is_deleted_while_a_checkpoint_cannot_be_read() -> None:
     job.store._manifests[1] = b"damaged"
     fresh = CompletedCheckpoints(job.store, "job", 2)
     before = job.store.shared()
-    fresh.delete([], through=2)
+    fresh.delete(fresh.left_below(2))
     assert job.store.shared() == before
 
 
@@ -199,9 +199,28 @@ def test_shared_files_of_later_checkpoints_are_left_alone() -> None:
     job = Job()
     job.checkpoint({0: b"a"})
     _, under_way = job.snapshot({0: b"b"})
-    job.completed.delete([], through=1)
+    job.completed.delete(job.completed.left_below(1))
     assert under_way.file is not None
     assert under_way.file.name in job.store.shared()
+
+
+def test_a_run_that_has_ended_leaves_no_shared_file_behind_whoever_wrote_it() -> None:
+    job = Job()
+    job.checkpoint({0: b"a"})
+    job.snapshot({0: b"b"})  # by somebody who died
+    job.store.delete(1)  # by somebody who died in the midst of cleaning up
+    job.completed.delete(job.completed.left_by_run(keep=False))
+    assert job.store.shared() == []
+
+
+def test_a_run_that_has_ended_keeps_what_the_checkpoints_that_stay_refer_to() -> None:
+    job = Job()
+    state = job.checkpoint({0: b"a"})
+    job.snapshot({0: b"b"})
+    job.completed.delete(job.completed.left_by_run(keep=True))
+    assert state.file is not None
+    assert job.store.shared() == [state.file.name]
+    assert job.contents(1) == {0: b"a"}
 
 
 def test_whoever_dies_while_it_deletes_shared_files_leaves_all_that_is_in_use() -> None:
@@ -223,7 +242,8 @@ def test_whoever_dies_while_it_deletes_shared_files_leaves_all_that_is_in_use() 
     finally:
         disarm("checkpoint.shared.deleting")
     assert job.contents(3) == {0: b"c" * 10, 1: b"y"}
-    CompletedCheckpoints(job.store, "job", 1).delete([], through=3)
+    fresh = CompletedCheckpoints(job.store, "job", 1)
+    fresh.delete(fresh.left_below(3))
     assert len(job.store.shared()) == len(state.files())
     assert job.contents(3) == {0: b"c" * 10, 1: b"y"}
 

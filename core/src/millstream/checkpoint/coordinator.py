@@ -284,9 +284,7 @@ class CheckpointCoordinator:
             log.warning("an older checkpoint could not be deleted: %s", error)
 
     def _delete_below(self, current: int) -> None:
-        # Unpublished: of checkpoints that were given up; a task that was slow may have written to them after they were deleted.
-        abandoned = [number for number in self._completed.store.unpublished() if number < current]
-        self._completed.delete([*self._completed.subsumed(pinned=current), *abandoned], through=current)
+        self._completed.delete(self._completed.left_below(current))
 
     # --- failure
 

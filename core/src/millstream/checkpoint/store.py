@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -15,7 +15,7 @@ from millstream.errors import CheckpointStorageFailed, DamagedCheckpoint, Leader
 from millstream.ports import crash_point
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
 
     from millstream.contracts.checkpoint_storage import CheckpointStore
 
@@ -45,6 +45,18 @@ class RunRecord(msgspec.Struct, frozen=True):
     attempt: int
     began_at: int | None = None
     version: int = 1
+
+
+class LeftBehind(NamedTuple):
+    """What is to be deleted.
+
+    Attributes:
+        checkpoints: their ids, oldest first.
+        shared: names of shared files, of which those that are in use stay.
+    """
+
+    checkpoints: Sequence[int]
+    shared: Sequence[str]
 
 
 class CompletedCheckpoints:
@@ -118,36 +130,37 @@ class CompletedCheckpoints:
         ids = list(self.store.published())
         return [i for i in ids[: -self._retained] if i != pinned]
 
-    def left_by_run(self, *, keep: bool) -> list[int]:
-        """Ids of what there is no use for when a run has ended; all there are unless the newest are to be kept.
+    def left_by_run(self, *, keep: bool) -> LeftBehind:
+        """What there is no use for when a run has ended; everything unless the newest checkpoints are to be kept.
 
-        A storage that cannot list them is noted, and none are returned.
+        A storage that cannot list it is noted, and nothing is returned.
         """
         try:
             published = self.subsumed() if keep else self.store.published()
-            return [*published, *self.store.unpublished()]
+            return LeftBehind([*published, *self.store.unpublished()], list(self.store.shared()))
         except OSError as error:
             log.warning("what the run of job %s left behind cannot be listed: %s", self._job_name, error)
-            return []
+            return LeftBehind([], [])
 
-    def delete(self, checkpoint_ids: Iterable[int], through: int) -> None:
-        """Deletes checkpoints, then the shared files that no checkpoint refers to any more.
+    def left_below(self, current: int) -> LeftBehind:
+        """What there is no use for when a checkpoint has been completed. What later ones have begun to write is not among it."""
+        # Unpublished: of checkpoints that were given up; a task that was slow may have written to them after they were deleted.
+        abandoned = [number for number in self.store.unpublished() if number < current]
+        shared = [name for name in self.store.shared() if (match := _SHARED.match(name)) and int(match[1]) <= current]
+        return LeftBehind([*self.subsumed(pinned=current), *abandoned], shared)
 
-        Args:
-            checkpoint_ids: what to delete.
-            through: shared files that were written for later checkpoints than this one are left alone: theirs may be under way.
-        """
-        for checkpoint_id in checkpoint_ids:
+    def delete(self, left: LeftBehind) -> None:
+        """Deletes checkpoints, and of the shared files those that no other checkpoint refers to."""
+        for checkpoint_id in left.checkpoints:
             self.store.delete(checkpoint_id)
-        names = [name for name in self.store.shared() if (match := _SHARED.match(name)) and int(match[1]) <= through]
-        if not names:
+        if not left.shared:
             return
         try:
             kept = self._shared_files_in_use()
         except (DamagedCheckpoint, UnknownCheckpointFormat) as error:
             log.warning("shared files of job %s stay, because it is not known what is in use: %s", self._job_name, error)
             return
-        for name in sorted(set(names) - kept):
+        for name in sorted(set(left.shared) - kept):
             crash_point("checkpoint.shared.deleting")
             self.store.delete_shared(name)
 

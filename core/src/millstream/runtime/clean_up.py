@@ -29,7 +29,7 @@ def clean_up_run(completed: CompletedCheckpoints, record: RunRecord, forget: Cal
     completed.record_run(record)
     crash_point("job.cleanup")
     try:
-        completed.delete(left, through=max(left, default=0))
+        completed.delete(left)
     except OSError as error:
         log.warning("what run %s left behind could not be removed: %s", record.run_id, error)
     else:

@@ -116,6 +116,7 @@ class FilesystemCheckpointStore(CheckpointStore):
     def delete_shared(self, name: str) -> None:
         with suppress(FileNotFoundError):
             self._storage.delete(f"{self._shared_folder}/{_checked(name)}")
+            self._storage.sync_folder(self._shared_folder)
 
     def shared(self) -> Sequence[str]:
         return [name for name in self._names(self._shared_folder) if _NAME.fullmatch(name)]
