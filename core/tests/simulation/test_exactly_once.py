@@ -21,8 +21,21 @@ from millstream import (
     WatermarkStrategy,
 )
 from millstream.api.data_stream import DataStream
+from millstream.checkpoint.store import CompletedCheckpoints, RunRecord
 from millstream.plugins import default_manager
-from millstream.testing import CRASH_POINTS, At, Faults, LedgerTarget, ScriptedSource, SimulationResult, Target, TransactionalTarget, Wait, simulate
+from millstream.testing import (
+    CRASH_POINTS,
+    At,
+    CrashPointReached,
+    Faults,
+    LedgerTarget,
+    ScriptedSource,
+    SimulationResult,
+    Target,
+    TransactionalTarget,
+    Wait,
+    simulate,
+)
 
 SPLITS, RECORDS_PER_SPLIT, WINDOW_MS = 4, 45, 50
 LATE_MS = 30
@@ -227,6 +240,21 @@ SECOND = ["recovery.after_first_commit", "recovery.after", "sink.commit.before",
 def test_a_second_crash_during_the_recovery_from_the_first_changes_nothing(first: str, second: str, kind: str) -> None:
     faults = Faults(crash_at=(first, second, second), power_loss=0.5)
     run_until_crashed(running_counts, "rolling", kind, faults, crashes=2)
+
+
+def test_a_process_that_dies_when_it_has_noted_its_end_has_done_its_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    record_run = CompletedCheckpoints.record_run
+
+    def record_and_die(self: CompletedCheckpoints, record: RunRecord) -> None:
+        record_run(self, record)
+        if record.status == "finished":
+            raise CrashPointReached("about to exit")
+
+    monkeypatch.setattr(CompletedCheckpoints, "record_run", record_and_die)
+    target = make_target("two_phase_commit", seed=0)
+    result = run(running_counts, target, 3, 0, Faults())
+    check(result, target, JOBS["rolling"][1])
+    assert (result.lives, result.injected["crash"]) == (1, 1)
 
 
 # --- more than one sink

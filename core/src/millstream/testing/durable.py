@@ -47,6 +47,15 @@ class NothingVisibleTooEarly:
                     if epoch.checkpoint_id > durable:
                         raise TooEarly(f"{epoch} is visible, but the newest durable checkpoint is {durable}")
 
+    def is_noted_as_finished(self, run_id: str) -> bool:
+        """Whether the job's folder says, after a crash, that the run has come to its end."""
+        if self._location is None:
+            return False
+        storage = find_checkpoint_storage(self._plugins, self._location)
+        store = storage.open(CheckpointStorageContext(self._job_name, DiskStorage(self._world.disk)))
+        run = CompletedCheckpoints(store, self._job_name, 1).run()
+        return run is not None and run.run_id == run_id and run.status == "finished"
+
     def _newest_durable(self) -> int:
         """Id of the newest checkpoint that is whole on the disk whatever happens; 0 for none."""
         assert self._location is not None  # noqa: S101 - the caller looked

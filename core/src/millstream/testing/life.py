@@ -77,6 +77,14 @@ class Life:
         """Whether calls of the storage failed in this life."""
         return self._world.injected["storage error"] > self._errors_before
 
+    @property
+    def came_to_its_end(self) -> bool:
+        """Whether the job has finished. A process that dies when it has noted so, and before it could exit, has done its work."""
+        if self.crashed_at is None:
+            return not (is_failed(self.job) and self.had_storage_errors)
+        manager = self.job.job_manager if self.job is not None else None
+        return manager is not None and self._early.is_noted_as_finished(manager.run_id)
+
     def run(self) -> None:
         """Lives until the job is over, the process crashes, or it cannot start.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from millstream.plugins import default_manager
 from millstream.runtime.job_status import JobStatus
 from millstream.testing.faults import Faults
-from millstream.testing.life import Life, is_failed
+from millstream.testing.life import Life
 from millstream.testing.world import World
 
 if TYPE_CHECKING:
@@ -113,8 +113,8 @@ class Simulation:
                 self.world.note("the process could not start")
             else:
                 self._count(life.job)
-                if life.crashed_at is None and not (is_failed(life.job) and life.had_storage_errors):
-                    return self._result(life.job, number + 1)
+                if life.came_to_its_end:
+                    return self._result(life, number + 1)
             self.world.clock.advance(self.world.random(f"down/{number}").random() * _DOWN_S)
         msg = f"the job is not at its end after {_MOST_LIVES} lives of its process"
         raise SimulationFailed(msg)
@@ -143,13 +143,15 @@ class Simulation:
             manager, (_, action) = job.job_manager, self.moments.pop(0)
             manager.post(lambda manager=manager, action=action: action(manager))  # type: ignore[misc]  # bound as of now
 
-    def _result(self, job: LocalJob | None, lives: int) -> SimulationResult:
+    def _result(self, life: Life, lives: int) -> SimulationResult:
+        world, job = self.world, life.job
         assert job is not None  # noqa: S101 - a life without a job ends with an exception or a crash
-        world, outcome = self.world, job.result()
+        outcome = job.result() if life.crashed_at is None else None  # the dead cannot be asked
+        status = JobStatus.FINISHED if outcome is None else outcome.status
         return SimulationResult(
             seed=world.seed,
-            status=outcome.status,
-            error=job.job_manager.error if job.job_manager is not None and outcome.status is JobStatus.FAILED else None,
+            status=status,
+            error=job.job_manager.error if job.job_manager is not None and status is JobStatus.FAILED else None,
             lives=lives,
             restarts=self.restarts,
             checkpoints=self.checkpoints,
@@ -160,8 +162,8 @@ class Simulation:
             passed=world.passed,
             disk=world.disk,
             replay=self.replay,
-            last_checkpoint=outcome.last_checkpoint,
-            accumulators=outcome.accumulators,
+            last_checkpoint=outcome.last_checkpoint if outcome is not None else None,
+            accumulators=dict(job.job_manager.accumulators) if job.job_manager is not None else {},
             recent=tuple(world.trace.recent),
         )
 
