@@ -86,7 +86,8 @@ class LocalJob:
         if self.job_manager is not None:
             self.job_manager.start()
             if self.mirror is not None:
-                self.mirror.on_report(lambda: self.job_manager and self.job_manager.post(self._take_metrics))
+                manager = self.job_manager
+                self.mirror.on_report(lambda: manager.post(self._take_metrics))
             if self.reporting:
                 self.job_manager.repeat(self.report_every_s, self.reporting.report)
 

@@ -17,7 +17,7 @@ from functools import cached_property
 from types import FunctionType
 from typing import Any
 
-import cloudpickle
+import cloudpickle  # type: ignore[import-untyped]
 
 from millstream.contracts.serializer import MAIN_MODULES
 

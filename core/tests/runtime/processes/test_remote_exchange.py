@@ -11,7 +11,7 @@ import pytest
 
 from millstream.errors import RecordNotSendable
 from millstream.graph.execution_graph import SubtaskId
-from millstream.graph.job_graph import JobEdge
+from millstream.graph.job_graph import JobEdge, JobVertex
 from millstream.graph.stream_graph import REBALANCE
 from millstream.records import MIN_TIMESTAMP, Barrier, Element, EndOfInput, RecordBatch
 from millstream.runtime.channel import CREDITS
@@ -28,11 +28,10 @@ class Deployed:
     """As much of a deployment as an exchange looks at: two senders in process `a`, one receiver in `b`."""
 
     job_name, subtask = "orders", 0
+    vertex = JobVertex(0, "in", 2, (), (), (EDGE,))
 
-    class vertex:
-        name = "in"
-
-    task_managers = {SubtaskId(0, 0): "a", SubtaskId(0, 1): "a", SubtaskId(1, 0): "b"}
+    def __init__(self) -> None:
+        self.task_managers = {SubtaskId(0, 0): "a", SubtaskId(0, 1): "a", SubtaskId(1, 0): "b"}
 
 
 class Pair:
@@ -125,7 +124,7 @@ class Bounded(RemoteExchange):
     def pump(self) -> bool:
         if all(len(reader) < CREDITS for reader in self._readers.values()):
             return super().pump()
-        return any([connection.flush() for connection in self._connections.values()])
+        return sum(connection.flush() for connection in self._connections.values()) > 0
 
 
 class RoomOfConnection:

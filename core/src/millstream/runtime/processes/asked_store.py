@@ -9,10 +9,7 @@ from millstream.contracts.checkpoint_storage import CheckpointStore
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-ASKED: Final = frozenset(
-    "write_file write_shared read_shared delete_shared shared publish published highest_id read_manifest read_file delete withdraw "
-    "write_document create_document read_document delete_document documents location".split()
-)
+ASKED: Final = CheckpointStore.__abstractmethods__ | {"withdraw"}
 """What may be asked for."""
 
 

@@ -60,9 +60,15 @@ class WorkerProcess:
         if self.said:
             return self.said
         if code is not None and code < 0:
-            name = signal.Signals(-code).name if -code in signal.Signals else f"signal {-code}"
-            return f"its process was killed by {name}" + (_MEMORY if -code == signal.SIGKILL else "")
+            return f"its process was killed by {_name(-code)}" + (_MEMORY if -code == signal.SIGKILL else "")
         return f"its process ended with exit code {code}"
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # of those without a name
+        return f"signal {number}"
 
 
 _MEMORY: Final = (

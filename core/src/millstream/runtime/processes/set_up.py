@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from millstream.contracts.checkpoint_storage import CheckpointStorage
     from millstream.config import ExecutionConfig
+    from millstream.contracts.checkpoint_storage import CheckpointStorage
 
 
 @dataclass(frozen=True)

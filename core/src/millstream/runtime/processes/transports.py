@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from millstream.errors import MillstreamError, TaskFailed
 from millstream.graph.execution_graph import ExecutionState
