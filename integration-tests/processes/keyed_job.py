@@ -25,7 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     for name in ("files", "checkpoints"):
         parser.add_argument(f"--{name}", required=True)
-    for name, default in (("parallelism", 2), ("processes", 2), ("count", 20_000), ("rate", 6_000), ("stall", 0), ("fail", -1)):
+    for name, default in (("parallelism", 2), ("processes", 2), ("count", 20_000), ("rate", 6_000), ("stall", 0), ("fail", -1), ("restarts", 50)):
         parser.add_argument(f"--{name}", type=int, default=default)
     options = parser.parse_args()
 
@@ -41,7 +41,7 @@ def main() -> None:
     env.configure("job.max_parallelism", 64)
     env.enable_checkpointing(timedelta(milliseconds=200))
     env.checkpoint_config.set_checkpoint_storage(options.checkpoints)
-    env.set_restart_strategy(RestartStrategies.fixed_delay(50, timedelta(milliseconds=10)))
+    env.set_restart_strategy(RestartStrategies.fixed_delay(options.restarts, timedelta(milliseconds=10)))
     env.configure("job.resume", "auto")
     in_time = WatermarkStrategy.for_bounded_out_of_orderness(timedelta(seconds=10)).with_timestamp_assigner(lambda number: number)
     numbers = env.generate(lambda number: number, options.count, options.rate, in_time, uid="in").map(slow)
