@@ -159,6 +159,6 @@ def test_a_function_that_fails_in_a_worker_is_reported_with_the_users_line(job: 
     run = job.start(fail=700, restarts=0, rate=1_000_000, count=1_000)
     assert run.ends() == 1
     assert "ValueError: no 700, please" in run.output()
-    assert f'{HERE / "keyed_job.py"}:' in run.output()
+    assert f"{HERE / 'keyed_job.py'}:" in run.output()
     assert 'in slow: raise ValueError(f"no {number}, please")' in run.output()
-    assert "raised by main.<locals>.slow in operator 'map'" in run.output()
+    assert "raised by main.<locals>.slow in operator 'slow'" in run.output()

@@ -14,12 +14,15 @@ import os
 import pickle
 import sys
 from functools import cached_property
-from types import FunctionType
-from typing import Any
+from types import CodeType, FunctionType
+from typing import TYPE_CHECKING, Any
 
 import cloudpickle  # type: ignore[import-untyped]
 
 from millstream.contracts.serializer import MAIN_MODULES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _state: dict[str, Any] = {}
 
@@ -78,12 +81,20 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         return in_worker() or _is_imported(multiprocessing.spawn.get_preparation_data("millstream"))
 
     def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, CodeType):
+            # Cloudpickle forgets the file, and the user's line with it, which errors show.
+            make, arguments = self.dispatch_table[CodeType](obj)[:2]
+            return _placed, (obj.co_filename, make, arguments)
         if isinstance(obj, FunctionType | type) and getattr(obj, "__module__", None) in MAIN_MODULES:
             if self._imported and _found(obj.__qualname__) is obj:
                 return _find, (obj.__qualname__,)
             if isinstance(obj, type) and _found(obj.__qualname__) is obj:
                 self._classes[obj.__qualname__] = obj
         return super().reducer_override(obj)
+
+
+def _placed(filename: str, make: Callable[..., CodeType], arguments: tuple[Any, ...]) -> CodeType:
+    return make(*arguments).replace(co_filename=filename)
 
 
 def _found(qualname: str) -> Any:

@@ -159,11 +159,15 @@ def test_a_function_inside_of_the_guard_is_refused_with_the_fix(folder: Folder) 
     folder.write(wrong("env.generate(late, 3).print()", "late = eval('lambda number: number'); late.__qualname__ = late.__name__ = 'late'"))
     said = folder.fails()
     assert "AttributeError: the script has no late at its top level" in said
-    assert "functions and classes belong at the top level of a module, outside of `if __name__ == \"__main__\":`" in said
+    assert 'functions and classes belong at the top level of a module, outside of `if __name__ == "__main__":`' in said
 
 
 def test_a_module_that_only_the_program_has_is_named(folder: Folder) -> None:
-    folder.write(wrong("import types; gone = sys.modules['gone'] = types.ModuleType('gone'); exec('def f(number): return number', gone.__dict__); env.generate(gone.f, 3).print()"))
+    folder.write(
+        wrong(
+            "import types; gone = sys.modules['gone'] = types.ModuleType('gone'); exec('def f(number): return number', gone.__dict__); env.generate(gone.f, 3).print()"
+        )
+    )
     said = folder.fails()
     assert "ModuleNotFoundError: No module named 'gone'" in said
     assert "loaded task 'generator -> print'" in said
