@@ -56,6 +56,7 @@ class ProcessGroup:
             for worker in self.workers.values():
                 worker.connection.close()
                 worker.wait(0)
+            hub.close()
             raise
         for worker in self.workers.values():
             worker.connection.queue(0, Kind.SET_UP, program)

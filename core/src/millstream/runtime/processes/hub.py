@@ -118,6 +118,10 @@ class ControlHub:
         worker.connection.queue(channel, kind, payload)
         self._wakeup.wake()
 
+    def close(self) -> None:
+        """Instead of `start`: there is nobody to talk with."""
+        self._wakeup.close()
+
     def join(self) -> None:
         """Returns when all processes have ended and what they said was handed on."""
         if self._thread.is_alive():
