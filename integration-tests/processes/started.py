@@ -48,11 +48,14 @@ class Started:
     Args:
         command: the script and its arguments.
         log: where its output goes.
+        crash: where its processes die, see MILLSTREAM_CRASH.
     """
 
-    def __init__(self, command: list[str], log: Path) -> None:
+    def __init__(self, command: list[str], log: Path, crash: str = "") -> None:
         self._log = log
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MILLSTREAM_")}
+        if crash:
+            environment["MILLSTREAM_CRASH"] = crash
         with log.open("ab") as file:
             self.process = subprocess.Popen([sys.executable, *command], env=environment, stdout=file, stderr=file, start_new_session=True)
 

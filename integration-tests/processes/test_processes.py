@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -36,10 +37,10 @@ class Job:
     def __init__(self, root: Path) -> None:
         self.files, self.checkpoints, self.log = root / "files", root / "checkpoints", root / "log"
 
-    def start(self, **options: int) -> Any:
+    def start(self, crash: str = "", **options: int) -> Any:
         options = {"count": COUNT, **options}
         more = [f"--{name}={value}" for name, value in options.items()]
-        return started.Started([str(HERE / "keyed_job.py"), f"--files={self.files}", f"--checkpoints={self.checkpoints}", *more], self.log)
+        return started.Started([str(HERE / "keyed_job.py"), f"--files={self.files}", f"--checkpoints={self.checkpoints}", *more], self.log, crash)
 
     def past_a_checkpoint(self, before: int = 0) -> int:
         """The newest checkpoint, once there is one behind `before`."""
@@ -86,6 +87,31 @@ def test_each_result_is_visible_once_when_workers_are_killed_at_random_moments(j
     assert "finished restarts=2 " in run.output()
     assert "was killed by SIGKILL, as the kernel does with a process when memory runs out" in run.output()
     assert sorted(path.name for path in job.checkpoints.glob("*/chk-*")) == []
+    assert job.is_exact()
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(150)
+@pytest.mark.parametrize("crash", ["task.snapshot.uploaded#8", "task.alignment.open#5", "sink.prepare.after#7", "sink.commit.before#5"])
+def test_each_result_is_visible_once_when_workers_die_at_a_crash_point_in_every_attempt(job: Job, crash: str) -> None:
+    run = job.start(crash, rate=8_000)
+    assert run.ends(140) == 0, run.output()
+    assert re.search("finished restarts=[1-9]", run.output())
+    assert job.is_exact()
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(150)
+@pytest.mark.parametrize("crash", ["coordinator.acks.half#3", "checkpoint.durable.before_notify#3"])
+def test_each_result_is_visible_once_when_the_coordinator_dies_at_a_crash_point_in_every_run(job: Job, crash: str) -> None:
+    ends = []
+    while not ends or ends[-1] == -signal.SIGKILL:
+        run = job.start(crash, rate=8_000)
+        workers = run.workers(2)
+        ends.append(run.ends())
+        started.until(lambda workers=workers: not started.alive(workers), 10)
+    assert ends[0] == -signal.SIGKILL
+    assert ends[-1] == 0, run.output()
     assert job.is_exact()
 
 
@@ -153,6 +179,23 @@ def test_ctrl_c_stops_all_processes_with_a_last_checkpoint_from_which_the_job_go
     last = job.start(rate=1_000_000)
     assert last.ends() == 0, last.output()
     assert job.is_exact()
+
+
+@pytest.mark.faults
+def test_a_second_ctrl_c_ends_all_processes_though_their_functions_do_not_come_back(job: Job) -> None:
+    run = job.start(stall=600, rate=1_000)
+    try:
+        workers = run.workers(2)
+        started.until(lambda: (job.checkpoints / "keyed").exists())
+        run.interrupt()
+        with pytest.raises(Exception, match="timed out"):
+            run.process.wait(1)
+        run.interrupt()
+        assert run.ends(20) != 0
+    finally:
+        run.kill()
+    assert "KeyboardInterrupt" in run.output()
+    assert not started.alive(workers)
 
 
 def test_a_function_that_fails_in_a_worker_is_reported_with_the_users_line(job: Job) -> None:
