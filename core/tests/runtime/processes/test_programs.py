@@ -126,6 +126,31 @@ def test_a_record_may_be_of_a_class_that_the_receiving_process_has_not_needed_be
     assert {line.partition("> ")[2] for line in folder.prints()} == {f"Shape(sides={number})" for number in range(4)}
 
 
+def test_what_workers_print_goes_where_the_program_prints(folder: Folder) -> None:
+    folder.write(
+        """
+        import io
+        from contextlib import redirect_stderr, redirect_stdout
+
+        def say(number):
+            print(f"said {number} \u00fc", file=sys.stderr)
+            return f"printed {number} \u00fc"
+
+        def main():
+            out, errors = io.StringIO(), io.StringIO()
+            env = environment()
+            env.generate(lambda number: number, 200).map(say).print()
+            with redirect_stdout(out), redirect_stderr(errors):
+                env.execute("redirected")
+            print(sorted(line.partition("> ")[2] for line in out.getvalue().splitlines()) == sorted(f"printed {n} \u00fc" for n in range(200)))
+            print(sorted(errors.getvalue().splitlines()) == sorted(f"said {n} \u00fc" for n in range(200)))
+        if __name__ == "__main__":
+            main()
+        """
+    )
+    assert folder.prints() == ["True", "True"]
+
+
 def test_a_script_without_the_guard_is_refused_with_the_fix_and_started_once(folder: Folder) -> None:
     folder.write("env = environment()\nenv.generate(lambda number: number, 3).print()\nprint('once')\nenv.execute('bare')\n")
     done = folder.run("job.py")

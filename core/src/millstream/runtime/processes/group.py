@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from millstream.runtime.processes.connection import Connection
 from millstream.runtime.processes.frames import Kind
 from millstream.runtime.processes.hub import WorkerProcess
+from millstream.runtime.processes.output import ForwardedOutput, is_replaced
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,6 +58,8 @@ class ProcessGroup:
             for worker in self.workers.values():
                 worker.connection.close()
                 worker.wait(0)
+                for output in worker.outputs:
+                    output.close()
             hub.close()
             raise
         for worker in self.workers.values():
@@ -90,16 +94,24 @@ def _start(name: str, peers: dict[str, socket.socket]) -> WorkerProcess:
             "peers": {peer: end.fileno() for peer, end in peers.items()},
         }
         # The signals of Ctrl-C are for this process. The new one has them blocked until it has learnt to ignore them.
+        outputs = {stream: ForwardedOutput(stream) for stream in ("stdout", "stderr") if is_replaced(stream)}
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
             process = subprocess.Popen(  # noqa: S603 - this interpreter, with our own code
                 [sys.executable, *subprocess._args_from_interpreter_flags(), "-c", _BOOTSTRAP, f"millstream-{name}", json.dumps(told)],  # type: ignore[attr-defined]
                 stdin=subprocess.DEVNULL,
+                stdout=outputs["stdout"].writer if "stdout" in outputs else None,
+                stderr=outputs["stderr"].writer if "stderr" in outputs else None,
+                env={**os.environ, "PYTHONIOENCODING": "utf-8:backslashreplace"} if outputs else None,
                 pass_fds=[there.fileno(), *told["peers"].values()],
             )
         except OSError:
             here.close()
+            for output in outputs.values():
+                output.close()
             raise
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    return WorkerProcess(name, process, Connection(here))
+            for output in outputs.values():
+                output.started()
+    return WorkerProcess(name, process, Connection(here), tuple(outputs.values()))

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from millstream.ports import Clock
     from millstream.runtime.processes.connection import Connection
     from millstream.runtime.processes.frames import Frame
+    from millstream.runtime.processes.output import ForwardedOutput
+    from millstream.runtime.processes.wakeup import Waited
 
 _END_S: Final = 5.0
 """From the end of a process's connection to the end of the process; then it is killed."""
@@ -33,6 +35,7 @@ class WorkerProcess:
     """A TaskManager process, as its JobManager sees it.
 
     Attributes:
+        outputs: what it writes and this process hands on.
         expected: it was told to end, so that its end is no loss.
         said: why it ends, in its own words.
     """
@@ -40,6 +43,7 @@ class WorkerProcess:
     name: str
     process: subprocess.Popen[bytes]
     connection: Connection
+    outputs: tuple[ForwardedOutput, ...] = ()
     expected: bool = False
     said: str = ""
     heard_s: float = 0.0
@@ -133,13 +137,17 @@ class ControlHub:
         period_s = self._silence_s / _PINGS
         woken_s = ping_s = self._clock.monotonic_s()
         while self._workers:
-            self._wakeup.wait([worker.connection for worker in self._workers], min(period_s, ping_s - self._clock.monotonic_s()))
+            ends: list[Waited] = [worker.connection for worker in self._workers]
+            ends += [output for worker in self._workers for output in worker.outputs]
+            self._wakeup.wait(ends, min(period_s, ping_s - self._clock.monotonic_s()))
             now_s = self._clock.monotonic_s()
             if now_s - woken_s > 2 * period_s:  # this process stood still; the others may have answered all the same
                 for worker in self._workers:
                     worker.heard_s = now_s
             woken_s = now_s
             for worker in self._workers:
+                for output in worker.outputs:
+                    output.forward()
                 self._listen(worker)
                 worker.connection.flush()
             if now_s >= ping_s:
@@ -192,5 +200,8 @@ class ControlHub:
 
     def _ended(self, worker: WorkerProcess) -> None:
         worker.wait(_END_S)
+        for output in worker.outputs:
+            output.forward()
+            output.close()
         if not worker.expected:
             self._lost(worker.name, worker.end())

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import select
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from millstream.runtime.processes.connection import Connection
+
+class Waited(Protocol):
+    """What can be waited for: a connection, or a pipe."""
+
+    @property
+    def closed(self) -> bool:
+        """There is nothing to wait for any more."""
+
+    @property
+    def has_output(self) -> bool:
+        """It waits to be written, too."""
+
+    def fileno(self) -> int:
+        """For the system."""
 
 
 class Wakeup:
@@ -31,7 +44,7 @@ class Wakeup:
             except OSError:  # full: it is awake already; or closed: nobody waits any more
                 return
 
-    def wait(self, connections: Iterable[Connection], timeout_s: float) -> None:
+    def wait(self, connections: Iterable[Waited], timeout_s: float) -> None:
         """Returns when a connection can be read, one with output can be written, somebody wakes, or `timeout_s` has passed."""
         self._waiting = True  # before the look: who sets it after that sends a byte
         if not self._set:
