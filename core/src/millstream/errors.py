@@ -1304,7 +1304,7 @@ class TaskManagerLost(MillstreamError):
     def sentence(self) -> str:
         return (
             f"Task manager {self.task_manager} of job {self.job!r} was lost: {self.reason.rstrip('.')}. If nobody ended it, see the log of the "
-            "system: where memory runs out, the kernel kills processes."
+            "system: where memory runs out, the kernel kills processes. Give the job more of it, less state, or fewer processes then."
         )
 
 

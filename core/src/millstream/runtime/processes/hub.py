@@ -64,7 +64,7 @@ class WorkerProcess:
         if self.said:
             return self.said
         if code is not None and code < 0:
-            return f"its process was killed by {_name(-code)}" + (_MEMORY if -code == signal.SIGKILL else "")
+            return f"its process was killed by {_name(-code)}"
         return f"its process ended with exit code {code}"
 
 
@@ -73,11 +73,6 @@ def _name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:  # of those without a name
         return f"signal {number}"
-
-
-_MEMORY: Final = (
-    ", as the kernel does with a process when memory runs out: if that is so, give the job fewer processes, less state in memory, or more memory"
-)
 
 
 class ControlHub:

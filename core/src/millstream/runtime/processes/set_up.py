@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SetUp:
-    """For one process, or for all of a job.
+    """The same for all processes of a job.
 
     Attributes:
         job_name: what it works for.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from millstream.errors import MillstreamError, TaskFailed
+from millstream.errors import TaskFailed
 from millstream.graph.execution_graph import ExecutionState
 from millstream.ports import LocalTransport
 from millstream.runtime import user_code
@@ -16,6 +16,7 @@ from millstream.runtime.processes.frames import Kind
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from millstream.graph.execution_graph import SubtaskId
     from millstream.runtime.processes.control import ControlLink
 
 
@@ -52,12 +53,14 @@ class TaskTransport(LocalTransport):
 
     Args:
         before_end: called before the last word of a task goes out.
+        names_of: what the task and the job of a subtask are called.
     """
 
-    def __init__(self, control: ControlLink, before_end: Callable[[], None]) -> None:
+    def __init__(self, control: ControlLink, before_end: Callable[[], None], names_of: Callable[[SubtaskId], tuple[str, str]]) -> None:
         super().__init__()
         self._control = control
         self._before_end = before_end
+        self._names_of = names_of
 
     def deliver(self, payload: bytes) -> Any:
         """A message that came from the JobManager; returned, too."""
@@ -74,15 +77,14 @@ class TaskTransport(LocalTransport):
             if not isinstance(message, TaskStateChanged):
                 raise
             # A task that has ended must not be waited for because its accumulators, say, hold what cannot be sent.
-            payload = user_code.dumps((receiver, _failed(message, error)))
+            payload = user_code.dumps((receiver, self._failed(message, error)))
         self._control.send(Kind.MESSAGE, payload)
 
+    def _failed(self, message: TaskStateChanged, error: Exception) -> TaskStateChanged:
+        error.add_note("what the task had to say at its end, an accumulator or an error, cannot be sent to the JobManager's process")
+        task, job = self._names_of(message.subtask)
+        failed = TaskFailed.of(error, task=task, subtask=message.subtask.subtask, job=job)
+        return msgspec.structs.replace(message, state=ExecutionState.FAILED, error=failed, accumulators={})
 
-_ENDS = frozenset({ExecutionState.FINISHED, ExecutionState.FAILED, ExecutionState.CANCELED})
 
-
-def _failed(message: TaskStateChanged, error: Exception) -> TaskStateChanged:
-    place = f"{message.subtask.vertex}"
-    error.add_note("what the task had to say at its end could not be sent to the JobManager's process: its accumulators, or its error")
-    failed: MillstreamError = TaskFailed.of(error, task=place, subtask=message.subtask.subtask, job="")
-    return msgspec.structs.replace(message, state=ExecutionState.FAILED, error=failed, accumulators={})
+_ENDS: Final = frozenset({ExecutionState.FINISHED, ExecutionState.FAILED, ExecutionState.CANCELED})

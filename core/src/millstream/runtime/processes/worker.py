@@ -80,7 +80,7 @@ class Worker:
         self._registry = MetricRegistry(self._clock)
         self._metrics = MetricsSender(self._registry)
         self._metrics_due_s = 0.0
-        self._transport = TaskTransport(self._control, self._send_metrics)
+        self._transport = TaskTransport(self._control, self._send_metrics, self._names_of)
         self._executor = ThreadExecutor()
         self._store: TaskStore | None = None
         self._tasks: TaskManager | None = None
@@ -95,7 +95,7 @@ class Worker:
                 if not self._step():
                     self._wait()
         except BaseException as error:  # noqa: BLE001 - also a SystemExit of a user function: the process ends, and says why
-            self._control.send(Kind.BROKEN, f"{type(error).__name__}: {error}".encode("utf-8", "replace"))
+            self._control.send(Kind.BROKEN, f"its process was ended by {type(error).__name__}: {error}".encode("utf-8", "replace"))
             return _BROKEN
         self._send_metrics()
         return 0
@@ -121,6 +121,10 @@ class Worker:
         if self._tasks is not None:
             due.extend(moment for task in self._tasks.tasks if (moment := task.next_due_s()) is not None)
         self._wakeup.wait(self._peers.values(), min(min(due) - self._clock.monotonic_s(), LONGEST_WAIT_S))
+
+    def _names_of(self, subtask: SubtaskId) -> tuple[str, str]:
+        tasks = self._tasks.tasks if self._tasks is not None else []
+        return next(((task.deployment.vertex.name, task.deployment.job_name) for task in tasks if task.subtask == subtask), ("", ""))
 
     def _send_metrics(self) -> None:
         self._metrics_due_s = self._clock.monotonic_s() + METRICS_EVERY_S
@@ -170,7 +174,7 @@ class Worker:
         if set_up.options.gc_freeze:
             gc.freeze()
             gc.set_threshold(*THRESHOLDS)
-        storage, ports = LocalStorage(), None
+        storage = LocalStorage()
         ports = Ports(self._clock, SeededRandom(set_up.options.seed), self._transport, storage, self._executor)
         store = restored = None
         if set_up.storage is not None:
