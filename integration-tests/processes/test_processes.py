@@ -94,10 +94,10 @@ def test_each_result_is_visible_once_when_workers_are_killed_at_random_moments(j
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize("crash", ["task.snapshot.uploaded#8", "task.alignment.open#5", "sink.prepare.after#7", "sink.commit.before#5"])
 def test_each_result_is_visible_once_when_workers_die_at_a_crash_point_in_every_attempt(job: Job, crash: str) -> None:
-    run = job.start(crash, rate=8_000)
+    run = job.start(crash, rate=8_000, count=8_000)
     assert run.ends(140) == 0, run.output()
     assert re.search("finished restarts=[1-9]", run.output())
-    assert job.is_exact()
+    assert job.is_exact(8_000)
 
 
 @pytest.mark.faults
@@ -106,13 +106,13 @@ def test_each_result_is_visible_once_when_workers_die_at_a_crash_point_in_every_
 def test_each_result_is_visible_once_when_the_coordinator_dies_at_a_crash_point_in_every_run(job: Job, crash: str) -> None:
     ends = []
     while not ends or ends[-1] == -signal.SIGKILL:
-        run = job.start(crash, rate=8_000)
+        run = job.start(crash, rate=8_000, count=8_000)
         workers = run.workers(2)
         ends.append(run.ends())
         started.until(lambda workers=workers: not started.alive(workers), 10)
     assert ends[0] == -signal.SIGKILL
     assert ends[-1] == 0, run.output()
-    assert job.is_exact()
+    assert job.is_exact(8_000)
 
 
 @pytest.mark.faults
@@ -204,4 +204,4 @@ def test_a_function_that_fails_in_a_worker_is_reported_with_the_users_line(job: 
     assert "ValueError: no 700, please" in run.output()
     assert f"{HERE / 'keyed_job.py'}:" in run.output()
     assert 'in slow: raise ValueError(f"no {number}, please")' in run.output()
-    assert "raised by main.<locals>.slow in operator 'slow'" in run.output()
+    assert "raised by main.<locals>.slow in operator 'map(slow)'" in run.output()
