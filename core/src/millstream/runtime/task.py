@@ -83,6 +83,7 @@ class TaskDeployment:
         task_managers: where every subtask of the job runs, for whoever connects their channels.
         restore: what each operator takes over, by uid.
         restored_id: the checkpoint that comes from; None on a fresh start.
+        restored_elsewhere: whether it is not among the job's own, where there may be another one of that number.
         rewound_from: run id of that checkpoint, when it is rewound into a new run.
         incremental_from: size of a subtask's keyed state, in bytes, from which only what changed is stored; None for never.
         strict_state: see the setting `state.strict`.
@@ -99,6 +100,7 @@ class TaskDeployment:
     task_managers: dict[SubtaskId, str]
     restore: dict[str, OperatorRestore] = field(default_factory=dict)
     restored_id: int | None = None
+    restored_elsewhere: bool = False
     rewound_from: str | None = None
     incremental_from: int | None = None
     strict_state: bool = False
