@@ -306,7 +306,9 @@ def test_a_checkpoint_whose_folder_was_copied_without_the_shared_files_says_what
     where = Path(Job(tmp_path / "old", checkpoint__incremental_from=0).crash(73))
     copy = tmp_path / "copy" / where.name
     shutil.copytree(where, copy)
-    refused(Job(tmp_path / "new", str(copy)), DamagedCheckpoint, "is missing, which it shares with other checkpoints: .* together with the folder shared")
+    refused(
+        Job(tmp_path / "new", str(copy)), DamagedCheckpoint, "is missing, which it shares with other checkpoints: .* together with the folder shared"
+    )
 
 
 def test_a_run_that_was_rewound_to_another_folder_and_died_before_its_first_checkpoint_does_not_begin_afresh(tmp_path: Path) -> None:

@@ -465,7 +465,7 @@ class Task:
             self._decline(checkpoint_id, f"state of {self.deployment.vertex.name!r} could not be stored: {error}")
             return
         crash_point("task.snapshot.uploaded")
-        self._stored_chunks.stored(stored.chunks)
+        self._stored_chunks.stored(checkpoint_id, stored.chunks)
         self._send(CheckpointAcknowledged(self.subtask, self.deployment.attempt, checkpoint_id, stored.state))
         crash_point("task.snapshot.acknowledged")
 
