@@ -16,8 +16,8 @@ from millstream_memory.snapshot import MemoryTableSnapshot
 
 @pytest.mark.parametrize(
     ("batch_s", "slice_s"),
-    [(0.001, 0.002), (0.08, 0.01), (5.0, 0.02)],
-    ids=["short batches: 2 ms", "long batches: an eighth of one", "very long batches: 20 ms"],
+    [(0.001, 0.002), (0.032, 0.004), (5.0, 0.005)],
+    ids=["short batches: 2 ms", "long batches: an eighth of one", "very long batches: 5 ms"],
 )
 def test_a_slice_of_a_snapshot_grows_with_the_time_that_a_batch_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_s: float, slice_s: float

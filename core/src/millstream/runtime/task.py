@@ -59,7 +59,7 @@ SNAPSHOT_SLICE_S: Final = 0.002
 """Stretch of encoding between two batches."""
 
 SNAPSHOT_SHARE: Final = 0.125
-LONGEST_SNAPSHOT_SLICE_S: Final = 0.02
+LONGEST_SNAPSHOT_SLICE_S: Final = 0.005
 """After a batch that took long the stretch may be longer: this share of the time since the last one, up to this limit. Else a checkpoint
 takes as many batches as it has stretches, which are minutes where a user's function is slow."""
 
