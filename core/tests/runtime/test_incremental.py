@@ -26,7 +26,7 @@ from millstream.contracts.state_backend import StateChunk
 from millstream.errors import DamagedCheckpoint
 from millstream.graph.execution_graph import SubtaskId
 from millstream.ports import arm, disarm
-from millstream.runtime.state_to_store import OperatorToStore, StateToStore
+from millstream.runtime.state_to_store import OperatorToStore, StateToStore, Stored
 from millstream.runtime.stored_chunks import StoredChunk, StoredChunks
 
 Contents = Mapping[int, bytes]
@@ -57,13 +57,18 @@ class Job:
 
     def snapshot(self, contents: Contents, *, whole: bool = False) -> tuple[int, TaskState]:
         """Stores the state and tells the task so, as it is before anybody knows whether the checkpoint will be completed."""
+        checkpoint_id, stored = self.store_only(contents, whole=whole)
+        self.known.stored(checkpoint_id, stored.chunks)
+        return checkpoint_id, stored.state
+
+    def store_only(self, contents: Contents, *, whole: bool = False) -> tuple[int, Stored]:
+        """Stores the state; the task does not hear of it."""
         self.checkpoint_id += 1
         chunks = [StateChunk("count", group, 1, data) for group, data in contents.items()]
         operators = [OperatorToStore(OperatorState("op"), chunks, {}, {})]
         reusable: Mapping[Any, StoredChunk] | None = None if whole else self.known.reusable()
         stored = StateToStore(self.checkpoint_id, SubtaskId(0, 0), self.attempt, operators, reusable).write(self.store)
-        self.known.stored(stored.chunks)
-        return self.checkpoint_id, stored.state
+        return self.checkpoint_id, stored
 
     def complete(self, checkpoint_id: int, state: TaskState, *, notify: bool = True) -> None:
         self.completed.publish(manifest(checkpoint_id, state))
@@ -100,6 +105,19 @@ def test_only_chunks_that_changed_are_stored_again() -> None:
     assert (stored_bytes(first), stored_bytes(second)) == (12, 4)
     assert second.earlier == [first.file]
     assert job.contents(2) == {0: b"aaaa", 1: b"BBBB", 2: b"cccc"}
+
+
+def test_a_snapshot_that_is_stored_after_a_later_one_is_not_what_the_next_one_refers_to() -> None:
+    """The second one took so long that it was given up. What it refers to goes with the first one."""
+    job = Job()
+    job.checkpoint({0: b"aaaa", 1: b"bbbb"})
+    slow_id, slow = job.store_only({0: b"aaaa", 1: b"BBBB"})
+    third_id, third = job.snapshot({0: b"XXXX", 1: b"YYYY"})
+    job.known.stored(slow_id, slow.chunks)
+    job.complete(third_id, third)
+    fourth = job.checkpoint({0: b"aaaa", 1: b"YYYY"})
+    assert [file.name for file in fourth.earlier] == [third.file.name] if third.file else []
+    assert job.contents(4) == {0: b"aaaa", 1: b"YYYY"}
 
 
 def test_a_checkpoint_without_any_change_stores_nothing() -> None:

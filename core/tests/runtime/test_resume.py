@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -290,6 +291,47 @@ def test_a_path_of_another_folder_is_only_read(tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in (tmp_path / "old").rglob("*") if path.is_file()}
     assert dict(Job(tmp_path / "new", where).rows()) == COMPLETE
     assert {path: path.read_bytes() for path in (tmp_path / "old").rglob("*") if path.is_file()} == before
+
+
+def test_a_path_of_another_folder_is_read_although_a_checkpoint_of_that_number_is_here_too(tmp_path: Path) -> None:
+    where = Path(Job(tmp_path / "old", checkpoint__incremental_from=0).crash(73))
+    here = Path(Job(tmp_path / "new", checkpoint__retained=20).crash(95))
+    assert (here.parent / where.name).is_dir()
+    results = list(Job(tmp_path / "new", str(where)).rows())
+    assert dict(results) == COMPLETE
+    assert 27 <= len(results) <= 45
+
+
+def test_a_checkpoint_whose_folder_was_copied_without_the_shared_files_says_what_is_missing(tmp_path: Path) -> None:
+    where = Path(Job(tmp_path / "old", checkpoint__incremental_from=0).crash(73))
+    copy = tmp_path / "copy" / where.name
+    shutil.copytree(where, copy)
+    refused(
+        Job(tmp_path / "new", str(copy)), DamagedCheckpoint, "is missing, which it shares with other checkpoints: .* together with the folder shared"
+    )
+
+
+def test_a_run_that_was_rewound_to_another_folder_and_died_before_its_first_checkpoint_does_not_begin_afresh(tmp_path: Path) -> None:
+    where = Job(tmp_path / "old").crash(73)
+    Job(tmp_path / "new", checkpoint__retained=20).crash(95)
+    with pytest.raises(JobFailedError, match="power cut"):
+        list(Job(tmp_path / "new", where, job__rewind=True).rows(fail_at=73))
+    with pytest.raises(NoCheckpointToResume, match=r"rewound to it.*give its path again, with --rewind"):
+        list(Job(tmp_path / "new", "auto").rows())
+
+
+@pytest.mark.parametrize("used", [True, False], ids=["used folder", "new folder"])
+def test_a_run_that_went_on_from_another_folder_and_died_before_its_first_checkpoint_does_not_begin_afresh(tmp_path: Path, used: bool) -> None:
+    where = Job(tmp_path / "old").crash(73)
+    if used:
+        Job(tmp_path / "new").crash(33)
+    with pytest.raises(JobFailedError, match="power cut"):
+        list(Job(tmp_path / "new", where).rows(fail_at=73))
+    with pytest.raises(NoCheckpointToResume, match=r"no checkpoint of its own.*give its path again"):
+        list(Job(tmp_path / "new", "auto").rows())
+    results = list(Job(tmp_path / "new", where).rows())
+    assert dict(results) == COMPLETE
+    assert 27 <= len(results) <= 45
 
 
 @pytest.mark.parametrize("what", ["missing", "job folder", "empty folder"])

@@ -37,9 +37,9 @@ class QuickStorage(LocalStorage):
         pass
 
 
-def numbers(folder: Path, tolerated: int, *, restarts: bool = False) -> Any:
+def numbers(folder: Path, tolerated: int, *, restarts: bool = False, clock: ManualClock | None = None) -> Any:
     """0 to 99, one each ms, a checkpoint every 10 ms, in virtual time. `restarts`: as the default strategy does."""
-    ports = Ports(ManualClock(0), SeededRandom(), LocalTransport(), QuickStorage(), InlineExecutor())
+    ports = Ports(clock or ManualClock(0), SeededRandom(), LocalTransport(), QuickStorage(), InlineExecutor())
     env = StreamExecutionEnvironment(ports=ports).enable_checkpointing(timedelta(milliseconds=10))
     if not restarts:
         env.set_restart_strategy(RestartStrategies.no_restart())
@@ -143,3 +143,15 @@ def test_state_touched_while_its_snapshot_is_being_written_never_fails_the_funct
     with pytest.raises(JobFailedError) as raised:
         list(stream.execute_and_collect())
     assert isinstance(raised.value.__cause__, CheckpointFailed)
+
+
+def test_a_last_checkpoint_that_fails_is_tried_again_after_a_while_and_not_at_once(tmp_path: Path) -> None:
+    class BadAtTheEnd(Buffer):
+        def map(self, value: int) -> Any:
+            self.last.update([value if value < COUNT - 1 else lambda: value])
+            return value
+
+    clock = ManualClock(0)
+    with pytest.raises(JobFailedError, match="cannot be written to a checkpoint"):
+        list(numbers(tmp_path, tolerated=5, clock=clock).map(BadAtTheEnd(), uid="buffer").execute_and_collect())
+    assert 5 <= clock.monotonic_s() < 7  # 0.1 s of records, then six failures a second apart

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from math import inf
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 from millstream.checkpoint.messages import CheckpointAborted, CheckpointAcknowledged, CheckpointCompleted, CheckpointDeclined, TriggerCheckpoint
 from millstream.errors import CheckpointFailed, LeaderFenced
@@ -49,6 +49,10 @@ class CoordinatedJob(Protocol):
 
     def post(self, action: Callable[[], None]) -> None:
         """Runs `action` on the JobManager's thread."""
+
+
+TRY_AGAIN_S: Final = 1.0
+"""Time until a last checkpoint that failed is tried again: what made it fail seldom goes away at once."""
 
 
 @dataclass
@@ -101,6 +105,7 @@ class CheckpointCoordinator:
         self._allowed_s = 0.0
         self._failures_in_a_row = 0
         self._wanted: Purpose | None = None
+        self._wanted_s = -inf
         self._storing = 0
         self._dropping = False
         self._shared_files: frozenset[str] = frozenset()  # those of the newest completed checkpoint
@@ -130,6 +135,7 @@ class CheckpointCoordinator:
     def request(self, purpose: Purpose) -> None:
         """Asks for one more checkpoint, as soon as it is allowed."""
         self._wanted = purpose
+        self._wanted_s = -inf  # at once, whatever the clock says
 
     # --- time
 
@@ -139,7 +145,7 @@ class CheckpointCoordinator:
         if pending is not None:
             return None if pending.storing else pending.started_s + self._config.timeout.total_seconds()
         if self._wanted:
-            return -inf if self._may_trigger() else None  # at once, whatever the clock says
+            return self._wanted_s if self._may_trigger() else None
         if self._due_s is None:
             return None
         due_s = max(self._due_s, self._allowed_s)
@@ -300,3 +306,4 @@ class CheckpointCoordinator:
             self._job.fail(CheckpointFailed(checkpoint_id=pending.checkpoint_id, reason=reason, tolerated=self._config.tolerable_failures))
         elif pending.purpose != "periodic":
             self._wanted = pending.purpose
+            self._wanted_s = self._clock.monotonic_s() + TRY_AGAIN_S

@@ -235,6 +235,9 @@ class StateFileWriter:
         return FileRef(f"{prefix}-{digest[:16]}", self._offset, digest, shared=True)
 
 
+_MOVED: Final = ", which it shares with other checkpoints: its folder can only be moved or copied together with the folder shared beside it"
+
+
 def read_state_file(store: CheckpointStore, checkpoint_id: int, ref: FileRef) -> bytes:
     """A file that a checkpoint refers to, verified.
 
@@ -246,7 +249,7 @@ def read_state_file(store: CheckpointStore, checkpoint_id: int, ref: FileRef) ->
     try:
         data = store.read_shared(ref.name) if ref.shared else store.read_file(checkpoint_id, ref.name)
     except FileNotFoundError as error:
-        raise DamagedCheckpoint(where=where, what=f"file {ref.name} is missing") from error
+        raise DamagedCheckpoint(where=where, what=f"file {ref.name} is missing{_MOVED if ref.shared else ''}") from error
     verify_file(ref, data, where)
     return data
 

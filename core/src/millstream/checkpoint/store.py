@@ -37,6 +37,7 @@ class RunRecord(msgspec.Struct, frozen=True):
             stopped or cancelled with its checkpoints kept, stays `running`: it can be resumed.
         attempt: the highest attempt number used so far.
         began_at: the checkpoint of another run that this one began from (`--rewind`); None when it began afresh.
+        began_from: path of a checkpoint that is not among the job's own, when the run went on or began from one.
         version: of this record.
     """
 
@@ -44,6 +45,7 @@ class RunRecord(msgspec.Struct, frozen=True):
     status: Literal["running", "ended", "finished"]
     attempt: int
     began_at: int | None = None
+    began_from: str | None = None
     version: int = 1
 
 

@@ -56,12 +56,14 @@ class JobStart:
         restored: the checkpoint to go on from; None for a fresh start.
         restored_from: what to call it in messages.
         first_attempt: number of the first attempt; higher than any used in the run before.
+        elsewhere: whether the checkpoint is not among the job's own.
     """
 
     run_id: str
     restored: Manifest | None = None
     restored_from: str = ""
     first_attempt: int = 0
+    elsewhere: bool = False
 
 
 @dataclass
@@ -226,7 +228,7 @@ class JobManager:
         self.status = JobStatus.RUNNING  # from here on a failure is one of the attempt
         try:
             with self._completed.storage_errors():
-                self._completed.record_run(RunRecord(self.run_id, "running", number, self._began_at()))
+                self._completed.record_run(RunRecord(self.run_id, "running", number, self._began_at(), self._began_from()))
             self._attempt = attempt = _Attempt(ExecutionGraph(self.job, number), restored=restored)
             plan = RestorePlan(restored, self.job, where) if restored else None
             for vertex, operator in self.job.operators():
@@ -268,6 +270,7 @@ class JobManager:
                 task_managers=task_managers,
                 restore={o.uid: plan.for_operator(o, index, vertex.parallelism) for o in vertex.chain} if plan else {},
                 restored_id=restored.checkpoint_id if restored else None,
+                restored_elsewhere=self._start.elsewhere and restored is self._start.restored,
                 rewound_from=restored.run_id if restored and restored.run_id != self.run_id else None,
                 incremental_from=self._settings.checkpoint.incremental_from if self._settings.checkpoint.incremental else None,
                 strict_state=self._settings.state.strict,
@@ -278,6 +281,9 @@ class JobManager:
     def _began_at(self) -> int | None:
         restored = self._start.restored
         return restored.checkpoint_id if restored and restored.run_id != self.run_id else None
+
+    def _began_from(self) -> str | None:
+        return self._start.restored_from if self._start.elsewhere else None
 
     # --- messages
 

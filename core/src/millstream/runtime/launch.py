@@ -261,7 +261,7 @@ class Launcher:
         storage = find_checkpoint_storage(self._plugins, self._settings.checkpoint.storage or path)
         store, checkpoint_id = storage.find(path, self._ports.storage)
         self._restored_store, self._restored = store, (storage, path)
-        return CompletedCheckpoints(store, "", 1).read(checkpoint_id), path
+        return CompletedCheckpoints(store, "", 1).read(checkpoint_id), store.location(checkpoint_id)
 
 
 def freeze_garbage_collector(settings: Settings) -> bool:

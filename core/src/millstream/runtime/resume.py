@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from millstream.errors import DamagedCheckpoint, NoCheckpointToResume, ResumeUndecided
+from millstream.errors import DamagedCheckpoint, NoCheckpointToResume, ResumeUndecided, UnknownCheckpointFormat
 from millstream.runtime.clean_up import clean_up_run
 from millstream.runtime.job_manager import JobStart
 
@@ -90,21 +90,23 @@ class Resumption:
             return self._fresh(run)
         if wish not in ("ask", "auto"):
             manifest, where = self._open_path(wish)
-            return self._from(manifest, where, run)
+            return self._from(manifest, where, run, elsewhere=not self._is_own(manifest))
         published = self._completed.store.published()
         if run is not None and run.status != "running":
             return self._fresh(run)
-        if not published:
-            # A run that died before its first checkpoint has committed nothing: it begins again, and its sinks clear away what it left open.
-            return JobStart(run.run_id, first_attempt=run.attempt + 1) if run is not None else self._fresh(run)
-        newest = self._completed.read(published[-1])
-        if run is None or newest.run_id == run.run_id:
-            return self._from(newest, self._completed.store.location(published[-1]), run)
-        return self._again(run, list(published))
+        newest = self._completed.read(published[-1]) if published else None
+        if newest is not None and (run is None or newest.run_id == run.run_id):
+            return self._from(newest, self._completed.store.location(newest.checkpoint_id), run)
+        return self._again(run, list(published)) if run is not None else self._fresh(run)
 
     def _again(self, run: RunRecord, published: list[int]) -> JobStart:
         """The run has no checkpoint of its own yet; those that are there were left by an older one."""
+        if run.began_from is not None:
+            how = "was rewound to it" if run.began_at is not None else "went on from it"
+            fix = "give its path again, with --rewind" if run.began_at is not None else "give its path again"
+            raise NoCheckpointToResume(path=run.began_from, why=f"the run {how} and has no checkpoint of its own; {fix}")
         if run.began_at is None:
+            # It has committed nothing: it begins again, and its sinks clear away what it left open.
             return JobStart(run.run_id, first_attempt=run.attempt + 1)
         where = self._completed.store.location(run.began_at)
         if run.began_at not in published:
@@ -123,7 +125,15 @@ class Resumption:
     def _fresh(self, run: RunRecord | None) -> JobStart:
         return JobStart(self._new_run_id(run.run_id if run else ""), first_attempt=run.attempt + 1 if run else 0)
 
-    def _from(self, manifest: Manifest, where: str, run: RunRecord | None) -> JobStart:
+    def _is_own(self, manifest: Manifest) -> bool:
+        """Whether the job's own checkpoints have it: another one may have the same number."""
+        number = manifest.checkpoint_id
+        try:
+            return number in self._completed.store.published() and self._completed.read(number) == manifest
+        except (DamagedCheckpoint, UnknownCheckpointFormat):
+            return False
+
+    def _from(self, manifest: Manifest, where: str, run: RunRecord | None, *, elsewhere: bool = False) -> JobStart:
         run_id = self._new_run_id(run.run_id if run else "") if self._config.rewind else manifest.run_id
         used = max(manifest.attempt, run.attempt if run else 0)
-        return JobStart(run_id, manifest, where, first_attempt=used + 1)
+        return JobStart(run_id, manifest, where, first_attempt=used + 1, elsewhere=elsewhere)

@@ -39,15 +39,20 @@ class StoredChunks:
 
     def __init__(self) -> None:
         self._newest: Mapping[ChunkKey, StoredChunk] = {}
+        self._newest_id = 0
         self._completed: set[int] = set()
 
     def reusable(self) -> dict[ChunkKey, StoredChunk]:
         """What the next snapshot may refer to."""
         return {key: chunk for key, chunk in self._newest.items() if chunk.checkpoint_id in self._completed}
 
-    def stored(self, chunks: Mapping[ChunkKey, StoredChunk]) -> None:
-        """All chunks of a snapshot that has been stored, in place of those of the one before."""
-        self._newest = chunks
+    def stored(self, checkpoint_id: int, chunks: Mapping[ChunkKey, StoredChunk]) -> None:
+        """All chunks of a snapshot that has been stored, in place of those of the one before.
+
+        A slow one, given up before a later one was taken, counts no more: the later one need not refer to what it refers to.
+        """
+        if checkpoint_id > self._newest_id:
+            self._newest, self._newest_id = chunks, checkpoint_id
 
     def completed(self, checkpoint_id: int) -> None:
         """The checkpoint is durable."""

@@ -56,7 +56,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SNAPSHOT_SLICE_S: Final = 0.002
-"""Longest stretch of encoding between two batches."""
+"""Stretch of encoding between two batches."""
+
+SNAPSHOT_SHARE: Final = 0.125
+LONGEST_SNAPSHOT_SLICE_S: Final = 0.005
+"""After a batch that took long the stretch may be longer: this share of the time since the last one, up to this limit. Else a checkpoint
+takes as many batches as it has stretches, which are minutes where a user's function is slow."""
 
 
 BATCHES_PER_TURN: Final = 4
@@ -83,6 +88,7 @@ class TaskDeployment:
         task_managers: where every subtask of the job runs, for whoever connects their channels.
         restore: what each operator takes over, by uid.
         restored_id: the checkpoint that comes from; None on a fresh start.
+        restored_elsewhere: whether it is not among the job's own, where there may be another one of that number.
         rewound_from: run id of that checkpoint, when it is rewound into a new run.
         incremental_from: size of a subtask's keyed state, in bytes, from which only what changed is stored; None for never.
         strict_state: see the setting `state.strict`.
@@ -99,6 +105,7 @@ class TaskDeployment:
     task_managers: dict[SubtaskId, str]
     restore: dict[str, OperatorRestore] = field(default_factory=dict)
     restored_id: int | None = None
+    restored_elsewhere: bool = False
     rewound_from: str | None = None
     incremental_from: int | None = None
     strict_state: bool = False
@@ -147,6 +154,7 @@ class Task:
         self._timer_numbers = count()
         self._snapshot: TaskSnapshot | None = None
         self._stored_chunks = StoredChunks()
+        self._last_slice_s = 0.0
         self._chain: OperatorChain | None = None
         self._gate: InputGate | None = None
         self._started = False
@@ -410,6 +418,7 @@ class Task:
             return
         crash_point("task.snapshot.sync")
         self._snapshot = TaskSnapshot(barrier.checkpoint_id, chain, parts)
+        self._last_slice_s = self._ports.clock.monotonic_s()
 
     def _broadcast(self, barrier: Barrier) -> None:
         for edge in self._edges:
@@ -420,8 +429,13 @@ class Task:
         snapshot = self._snapshot
         if snapshot is None:
             return False
+        monotonic_s = self._ports.clock.monotonic_s
+        now_s = monotonic_s()
+        slice_s = min(LONGEST_SNAPSHOT_SLICE_S, SNAPSHOT_SHARE * (now_s - self._last_slice_s))
         try:
-            if not snapshot.advance(self._ports.clock.monotonic_s() + SNAPSHOT_SLICE_S):
+            ready = snapshot.advance(now_s + max(SNAPSHOT_SLICE_S, slice_s))
+            self._last_slice_s = monotonic_s()
+            if not ready:
                 return True
             operators = snapshot.finish()
         except MillstreamError as error:
@@ -451,7 +465,7 @@ class Task:
             self._decline(checkpoint_id, f"state of {self.deployment.vertex.name!r} could not be stored: {error}")
             return
         crash_point("task.snapshot.uploaded")
-        self._stored_chunks.stored(stored.chunks)
+        self._stored_chunks.stored(checkpoint_id, stored.chunks)
         self._send(CheckpointAcknowledged(self.subtask, self.deployment.attempt, checkpoint_id, stored.state))
         crash_point("task.snapshot.acknowledged")
 

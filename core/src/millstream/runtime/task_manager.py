@@ -24,7 +24,7 @@ class TaskManager:
 
     Args:
         store: where state goes at checkpoints.
-        restored_store: where restored state comes from.
+        restored_store: where state comes from that the run went on from and that is not among the job's own checkpoints.
         wake: tells whoever drives this process that there is something to do.
     """
 
@@ -40,14 +40,12 @@ class TaskManager:
 
     def deploy(self, deployment: TaskDeployment, exchange: Exchange) -> Task:
         """Starts a task."""
-        # A checkpoint of this run is read from the run's own store; what the run started from may lie elsewhere.
-        published = deployment.restored_id is not None and deployment.restored_id in self._store.published()
         task = Task(
             deployment,
             self._ports,
             self._registry,
             self._store,
-            self._store if published else self._restored_store,
+            self._restored_store if deployment.restored_elsewhere else self._store,
             self._inputs(deployment, exchange),
             [self._edge(deployment, edge, exchange) for edge in deployment.vertex.outputs],
             self._wake,
