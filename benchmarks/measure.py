@@ -4,6 +4,7 @@
     python measure.py time millstream_jobs.w3 --records 2000000       CPU and wall seconds of the run, peak memory
     python measure.py input --records 2000000                         peak memory of a process that only builds the input
     python measure.py latency --records 500                           source to sink, for records that come alone
+    python measure.py processes --records 2000000                     what two TaskManager processes do
     python measure.py snapshots --records 1000000 --seconds 15        gaps and latency during checkpoints of so many keys
 
 Before the clock starts every case runs once over the first 1,000 records, so that imports and caches are not counted with the records; how
@@ -105,7 +106,7 @@ def peak_mb() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=("answer", "time", "input", "latency", "snapshots"))
+    parser.add_argument("what", choices=("answer", "time", "input", "latency", "snapshots", "processes"))
     parser.add_argument("case", nargs="?", default="")
     parser.add_argument("--records", type=int, required=True)
     parser.add_argument("--seconds", type=float)
@@ -119,6 +120,9 @@ def main() -> None:
         result = {"latency_ms": find("millstream_jobs.latency")(options.records)}
     elif options.what == "snapshots":
         figures: Any = find("snapshots.snapshots")(options.records, SNAPSHOT_RATE, options.seconds)
+        result = figures
+    elif options.what == "processes":
+        figures = find("processes.processes")(options.records)  # type: ignore[call-arg]
         result = figures
     else:
         values = readings(options.records)

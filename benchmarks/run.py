@@ -130,6 +130,9 @@ class Bench:
                 measured = self._measure("snapshots", "--records", str(options.keys), "--seconds", str(options.seconds))
                 figures["snapshots"] = table.snapshots(options.keys, measured)
                 table.show_snapshots(figures["snapshots"])
+            if "processes" in options.only:
+                figures["processes"] = table.processes(self._measure("processes", "--records", str(options.records)))
+                table.show_processes(figures["processes"])
         else:
             print(f"Equal answers: {', '.join(case.path for case in self.cases)}")
         return figures
@@ -154,7 +157,7 @@ def refuse_different(what: str, answers: dict[str, Any]) -> None:
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parts = (*dict.fromkeys(case.workload for case in CASES), "latency", "snapshots")
+    parts = (*dict.fromkeys(case.workload for case in CASES), "latency", "snapshots", "processes")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", action="append", metavar="PATH", help="interpreter to measure on; may be repeated (default: this one)")
     parser.add_argument("--rounds", type=int, help="times that each case is measured (default 3)")

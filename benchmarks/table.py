@@ -103,6 +103,12 @@ TARGETS = (
 
 MEMORY_MUST_MB = 100.0
 LATENCY_MUST_MS, LATENCY_AIM_MS = 2.0, 0.5
+EXCHANGE_MUST = 2.0
+"""M small tuples a second between two processes."""
+
+SECOND_PROCESS_MUST = 1.6
+"""Two processes against one, for a function that costs 5 us, on a machine with two processors that does nothing else."""
+
 GAP_MUST_MS = 60.0
 SNAPSHOT_LATENCY_MUST_MS, SNAPSHOT_LATENCY_AIM_MS = 20.0, 5.0
 
@@ -193,6 +199,22 @@ def snapshots(keys: int, measured: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def processes(measured: Mapping[str, Any]) -> dict[str, Any]:
+    """Records that one process moves to another, and what a second process gives to a function that costs 5 us."""
+    moved = 1e3 / measured["exchange"]["wall_ns"]
+    gained = measured["keyed_inline"]["wall_ns"] / measured["keyed_two"]["wall_ns"]
+    return {
+        "measured": dict(measured),
+        "exchange_m_per_s": moved,
+        "exchange_must": EXCHANGE_MUST,
+        "exchange_mark": mark(moved, EXCHANGE_MUST, None),
+        "second_process": gained,
+        "second_process_must": SECOND_PROCESS_MUST,
+        "second_process_mark": mark(gained, SECOND_PROCESS_MUST, None),
+        "cpu_of_two": measured["keyed_two"]["cpu_ns"] / measured["keyed_inline"]["cpu_ns"],
+    }
+
+
 def show(rows: Sequence[Sequence[str]], header: Sequence[str]) -> None:
     """Prints a table; all columns but the first and the last are right-aligned."""
     widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
@@ -253,3 +275,15 @@ def show_snapshots(figures: Mapping[str, Any]) -> None:
     cells = [f"{figures[name]:.2f}" for name in ("p50_ms", "p99_ms", "p999_ms", "latency_must_ms", "latency_aim_ms")]
     row = [f"{figures['records']:,} records meanwhile", *cells, figures["latency_mark"]]
     show([row], ["source to sink, ms", "p50", "p99", "p99.9", "must p99", "aim", ""])
+
+
+def show_processes(figures: Mapping[str, Any]) -> None:
+    """Prints what processes move and gain. Wall time: on a machine that does other things, the CPU time beside it says more."""
+    measured = figures["measured"]
+    cpu = f"{measured['exchange']['cpu_ns']:.0f}"
+    moved = ["tuples of three, from source to sink", f"{figures['exchange_m_per_s']:.2f}", f"{figures['exchange_must']:.1f}", cpu]
+    show([[*moved, figures["exchange_mark"]]], ["between two processes", "M records/s", "must", "CPU ns of both", ""])
+    cells = [f"{measured[name]['wall_ns']:.0f}" for name in ("keyed_inline", "keyed_one", "keyed_two")]
+    gained = [f"{figures['second_process']:.2f}", f"{figures['second_process_must']:.1f}", f"{figures['cpu_of_two']:.2f}"]
+    header = ["function of 5 us, keyed; wall ns", "inline", "1 process", "2", "inline / 2", "must", "CPU of 2 / inline", ""]
+    show([["a record", *cells, *gained, figures["second_process_mark"]]], header)

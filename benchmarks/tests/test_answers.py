@@ -41,3 +41,10 @@ def test_gaps_and_latencies_are_those_of_complete_checkpoints() -> None:
     assert 1 <= figures["checkpoints"] <= 3
     assert len(figures["duration_ms"]) == len(figures["gap_ms"]) == figures["checkpoints"]
     assert len(figures["latency_ms"]) + len(figures["between_ms"]) == 30_000
+
+
+def test_every_figure_of_several_processes_is_measured() -> None:
+    command = [sys.executable, str(BENCHMARKS / "measure.py"), "processes", "--records", "20000"]
+    measured = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert measured.returncode == 0, measured.stderr
+    assert set(json.loads(measured.stdout)) == {"exchange", "keyed_inline", "keyed_one", "keyed_two"}

@@ -30,6 +30,7 @@ from millstream.graph.job_graph import JobGraph, JobGraphBuilder
 from millstream.graph.stream_graph import StreamGraph
 from millstream.graph.validate import validate
 from millstream.plugins import PluginManager, default_manager
+from millstream.runtime import user_code
 from millstream.runtime.launch import Launcher, find_checkpoint_storage
 from millstream.runtime.operators.source import SourceSpec
 
@@ -393,6 +394,8 @@ def take_forgotten() -> list[str]:
 @atexit.register
 def _warn_of_forgotten_programs() -> None:
     names = take_forgotten()
+    if user_code.in_worker():
+        return  # a script that is only imported executes nothing
     if names and getattr(sys, "last_value", None) is None:  # a script that failed has more to worry about
         built = ", ".join(repr(name) for name in names[-3:])
         sys.stderr.write(f"millstream: a program was built ({built}) but never executed. Call env.execute().\n")

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
 from millstream.errors import JobFailedError
+from millstream.runtime.collector import THRESHOLDS
 from millstream.runtime.job_status import JobStatus
 from millstream.runtime.log import job_logging_scope
 
@@ -160,16 +161,13 @@ class Execution:
 
     @contextmanager
     def _tuned_collector(self) -> Iterator[None]:
-        """Long-lived state makes the cyclic collector the largest cost of a job, and it finds nothing there.
-
-        What is new is looked at in small portions, because nothing else goes on meanwhile, and once: the oldest generation is left alone.
-        """
+        """Long-lived state makes the cyclic collector the largest cost of a job, and it finds nothing there."""
         if not self._settings.execution.gc_freeze:
             yield
             return
         thresholds = gc.get_threshold()
         gc.freeze()
-        gc.set_threshold(20_000, 10, 1_000)
+        gc.set_threshold(*THRESHOLDS)
         try:
             yield
         finally:

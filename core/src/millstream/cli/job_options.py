@@ -25,6 +25,7 @@ C = TypeVar("C", bound="Callable[..., Any]")
 _NAMED = {
     "name": "job.name",
     "parallelism": "job.parallelism",
+    "processes": "execution.processes",
     "resume": "job.resume",
     "rewind": "job.rewind",
     "checkpoint_dir": "checkpoint.storage",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @click.command(short_help="Run the job of a script.")
 @script_arguments
 @setting_options
+@click.option("--processes", metavar="N", help="TaskManager processes to divide the subtasks among; without it, all run in this process.")
 @click.option(
     "--resume",
     metavar="auto|never|PATH",
@@ -43,6 +44,7 @@ def run(
     name: str | None,
     checkpoint_dir: str | None,
     log_level: str | None,
+    processes: str | None,
     resume: str | None,
     rewind: bool,
 ) -> None:
@@ -59,7 +61,14 @@ def run(
     script passes.
     """
     given = settings_given(
-        pairs, name=name, parallelism=parallelism, checkpoint_dir=checkpoint_dir, log_level=log_level, resume=resume, rewind=rewind
+        pairs,
+        name=name,
+        parallelism=parallelism,
+        processes=processes,
+        checkpoint_dir=checkpoint_dir,
+        log_level=log_level,
+        resume=resume,
+        rewind=rewind,
     )
     with command_line_settings(given) as resolved, _progress() as observer:
         configure_logging(resolved.settings.logging.level)

@@ -18,6 +18,9 @@ LogLevel = Literal["debug", "info", "warning", "error", "critical"]
 MOST_SUBTASKS: Final = 32_768
 """Upper bound of parallelism and of the number of key groups, as in Flink."""
 
+MOST_PROCESSES: Final = 32
+"""Upper bound of processes of a job: each has a connection with each other one, and all are opened by one process."""
+
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _MANY: Final = 2**31 - 1
 
@@ -120,6 +123,14 @@ class ExecutionConfig(Section):
     watermark_interval: Annotated[timedelta, Duration(_MILLISECOND), "Time between watermarks while a source is quiet"] = timedelta(milliseconds=200)
     gc_freeze: Annotated[bool, Flag(), "Freeze the cyclic garbage collector after set-up and restore; it is costly with much state"] = True
     seed: Annotated[int | None, Maybe(Whole(0, 2**64 - 1), "random"), "Seed of every random choice of the engine"] = None
+    processes: Annotated[
+        int | None,
+        Maybe(Whole(1, MOST_PROCESSES), "none"),
+        "TaskManager processes that the subtasks are divided among; none runs all of them in the process of the program",
+    ] = None
+    heartbeat_timeout: Annotated[
+        timedelta, Duration(timedelta(milliseconds=100)), "A TaskManager process that gives no sign of life for so long is given up"
+    ] = timedelta(seconds=50)
 
 
 _RESTART_OPTIONS: Final[dict[str, tuple[str, ...]]] = {

@@ -49,6 +49,10 @@ class Histogram:
         self._values.append(value)
         self.count += 1
 
+    def latest(self) -> list[float]:
+        """The values that are kept, oldest first."""
+        return list(self._values)
+
     def quantile(self, q: float) -> float | None:
         """The smallest kept value that at least a share q (0 <= q <= 1) of them does not exceed; None without values."""
         if not self._values:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from millstream.runtime.channel import ChannelReader, ChannelWriter, LocalChannel
+
+if TYPE_CHECKING:
+    from millstream.graph.job_graph import JobEdge
 
 
 class Exchange(Protocol):
@@ -14,10 +17,10 @@ class Exchange(Protocol):
     finds its reader there.
     """
 
-    def writer(self, edge: int, sender: int, receiver: int) -> ChannelWriter:
+    def writer(self, edge: JobEdge, sender: int, receiver: int) -> ChannelWriter:
         """The sending end."""
 
-    def reader(self, edge: int, sender: int, receiver: int) -> ChannelReader:
+    def reader(self, edge: JobEdge, sender: int, receiver: int) -> ChannelReader:
         """The receiving end."""
 
 
@@ -27,11 +30,11 @@ class LocalExchange:
     def __init__(self) -> None:
         self._channels: dict[tuple[int, int, int], LocalChannel] = {}
 
-    def writer(self, edge: int, sender: int, receiver: int) -> ChannelWriter:
+    def writer(self, edge: JobEdge, sender: int, receiver: int) -> ChannelWriter:
         return self._channel(edge, sender, receiver)
 
-    def reader(self, edge: int, sender: int, receiver: int) -> ChannelReader:
+    def reader(self, edge: JobEdge, sender: int, receiver: int) -> ChannelReader:
         return self._channel(edge, sender, receiver)
 
-    def _channel(self, edge: int, sender: int, receiver: int) -> LocalChannel:
-        return self._channels.setdefault((edge, sender, receiver), LocalChannel())
+    def _channel(self, edge: JobEdge, sender: int, receiver: int) -> LocalChannel:
+        return self._channels.setdefault((edge.edge_id, sender, receiver), LocalChannel())

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import gc
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 from typing import TYPE_CHECKING, cast
 
 from millstream.checkpoint.ephemeral import EphemeralStore
 from millstream.checkpoint.store import CompletedCheckpoints
 from millstream.contracts.checkpoint_storage import CheckpointStorage, CheckpointStorageContext, CheckpointStore
-from millstream.errors import NoDurableStorage
+from millstream.errors import MissingMainGuard, NoDurableStorage
 from millstream.ports import LocalStorage, LocalTransport, SeededRandom, SystemClock, ThreadExecutor
+from millstream.runtime import user_code
 from millstream.runtime.clean_up import forget_run
 from millstream.runtime.driver import InlineDriver
 from millstream.runtime.embedded import EmbeddedClusterBackend
 from millstream.runtime.job_manager import JobManager
 from millstream.runtime.job_status import JobExecutionResult, JobStatus
-from millstream.runtime.log import job_logging_scope
+from millstream.runtime.log import is_configured, job_logging_scope
 from millstream.runtime.metrics import MetricRegistry
 from millstream.runtime.reporting import Reporting
 from millstream.runtime.resume import AlreadyEnded, Resumption
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from millstream.contracts.state_backend import StateBackend
     from millstream.graph.job_graph import JobGraph
     from millstream.plugins import PluginManager
+    from millstream.runtime.processes.metrics import MetricsMirror
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +75,7 @@ class LocalJob:
     job_manager: JobManager | None = None
     ended_run: str = ""
     reporting: Reporting | None = None
+    mirror: MetricsMirror | None = None
     report_every_s: float = 10.0
     started_s: float = 0.0
     ended_s: float | None = None
@@ -82,6 +85,9 @@ class LocalJob:
         self.started_s = self.ports.clock.monotonic_s()
         if self.job_manager is not None:
             self.job_manager.start()
+            if self.mirror is not None:
+                manager = self.job_manager
+                self.mirror.on_report(lambda: manager.post(self._take_metrics))
             if self.reporting:
                 self.job_manager.repeat(self.report_every_s, self.reporting.report)
 
@@ -102,8 +108,13 @@ class LocalJob:
             self.ended_s = self.ports.clock.monotonic_s()
             self.ports.executor.close()
             self._close_store()
+            self._take_metrics()
             if self.reporting:
                 self.reporting.close()
+
+    def _take_metrics(self) -> None:
+        if self.mirror is not None:
+            self.mirror.apply()
 
     def _close_store(self) -> None:
         # Also for who was replaced by a newer leader and has not been told before: nobody else looks for what it began.
@@ -137,8 +148,8 @@ class Launcher:
     Args:
         settings: how to run it.
         plugins: where backends and storages come from.
-        ports: the outside world; the real one when None.
-        cluster: where tasks run, made of the TaskManager of this process.
+        ports: the outside world; the real one when None. Another one has one process, whatever the settings say.
+        cluster: where tasks run, made of the TaskManager of this process; by default what the settings say.
     """
 
     def __init__(
@@ -150,8 +161,11 @@ class Launcher:
     ) -> None:
         self._settings = settings
         self._plugins = plugins
+        self._real = ports is None and cluster is EmbeddedClusterBackend
         self._ports = ports or system_ports(settings.execution.seed)
         self._cluster = cluster
+        self._storage: CheckpointStorage | None = None
+        self._restored: tuple[CheckpointStorage, str] | None = None
 
     def launch(self, job: JobGraph) -> LocalJob:
         """The job, not started yet.
@@ -160,7 +174,11 @@ class Launcher:
             ResumeUndecided, DamagedCheckpoint, NoCheckpointToResume: see `job.resume`.
             UnknownPlugin: a backend or storage that is not installed.
             CheckpointStorageFailed: the folder of the checkpoints cannot be read or written.
+            MissingMainGuard: a process of another job imports the script.
         """
+        script = user_code.script_being_imported()
+        if script is not None:
+            raise MissingMainGuard(script=script)
         ports, wakeup = self._ports, Event()
         registry = MetricRegistry(ports.clock)
         driver = InlineDriver(ports.clock, wakeup)
@@ -182,12 +200,13 @@ class Launcher:
         local.report_every_s = self._settings.metrics.report_interval.total_seconds()
         task_manager = TaskManager(ports, registry, store, self._restored_store, wakeup.set)
         local.task_manager = driver.task_manager = task_manager
+        processes = self._processes(job, local)
         local.job_manager = driver.job_manager = JobManager(
             job,
             self._settings,
-            ports,
+            local.ports,
             completed,
-            self._cluster(task_manager),
+            processes or self._cluster(task_manager),
             self._state_backend(),
             start,
             self._plugins.notice,
@@ -195,13 +214,31 @@ class Launcher:
         )
         return local
 
+    def _processes(self, job: JobGraph, local: LocalJob) -> ClusterBackend | None:
+        """The TaskManager processes, if the settings ask for them."""
+        count = self._settings.execution.processes
+        if count is None or not self._real:
+            return None
+        from millstream.runtime.processes.backend import ProcessClusterBackend  # a job in one process needs none of this
+        from millstream.runtime.processes.metrics import MetricsMirror
+        from millstream.runtime.processes.set_up import SetUp
+        from millstream.runtime.processes.transports import RoutingTransport
+
+        transport, mirror = RoutingTransport(), MetricsMirror(local.registry)
+        local.ports = replace(local.ports, transport=transport)
+        local.mirror = mirror
+        storage = self._storage if self._storage is not None and self._storage.durable else None
+        level = logging.getLevelName(logging.getLogger().level) if is_configured() else None
+        set_up = SetUp(job.job_name, self._settings.execution, storage, self._restored, level)
+        return ProcessClusterBackend(count, set_up, local.ports.clock, transport, local.store, mirror)
+
     def _open_store(self, job_name: str) -> CheckpointStore:
         config = self._settings.checkpoint
         if config.interval is None and config.storage is None:
             return EphemeralStore()
         if config.storage is None:
             raise NoDurableStorage(job_name=job_name)
-        storage = find_checkpoint_storage(self._plugins, config.storage)
+        storage = self._storage = find_checkpoint_storage(self._plugins, config.storage)
         return storage.open(CheckpointStorageContext(job_name, self._ports.storage))
 
     def _state_backend(self) -> StateBackend:
@@ -223,7 +260,7 @@ class Launcher:
     def _open_path(self, path: str) -> tuple[Manifest, str]:
         storage = find_checkpoint_storage(self._plugins, self._settings.checkpoint.storage or path)
         store, checkpoint_id = storage.find(path, self._ports.storage)
-        self._restored_store = store
+        self._restored_store, self._restored = store, (storage, path)
         return CompletedCheckpoints(store, "", 1).read(checkpoint_id), store.location(checkpoint_id)
 
 

@@ -52,3 +52,8 @@ def configure_logging(level: str) -> None:
     handler.addFilter(ScopeFilter())
     handler.setFormatter(logging.Formatter(FORMAT))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+def is_configured() -> bool:
+    """Whether `configure_logging` was called."""
+    return any(isinstance(entry, ScopeFilter) for handler in logging.getLogger().handlers for entry in handler.filters)

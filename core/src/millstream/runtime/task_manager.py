@@ -57,7 +57,7 @@ class TaskManager:
     def _inputs(self, deployment: TaskDeployment, exchange: Exchange) -> list[ChannelReader]:
         me, count = deployment.subtask, deployment.vertex.parallelism
         return [
-            exchange.reader(edge.edge_id, sender, me)
+            exchange.reader(edge, sender, me)
             for edge in deployment.vertex.inputs
             for sender in range(deployment.parallelisms[edge.source])
             if me in receivers_of(edge, sender, deployment.parallelisms[edge.source], count)
@@ -75,7 +75,7 @@ class TaskManager:
 
         return EdgeWriter(
             make_partitioner(edge, len(receivers), random, failure),
-            [exchange.writer(edge.edge_id, deployment.subtask, receiver) for receiver in receivers],
+            [exchange.writer(edge, deployment.subtask, receiver) for receiver in receivers],
         )
 
     def cancel_all(self) -> None:

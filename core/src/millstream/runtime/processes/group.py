@@ -1,0 +1,117 @@
+"""The TaskManager processes of one attempt: started together, ended together."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from millstream.runtime.processes.connection import Connection
+from millstream.runtime.processes.frames import Kind
+from millstream.runtime.processes.hub import WorkerProcess
+from millstream.runtime.processes.output import ForwardedOutput, is_replaced
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from millstream.ports import Clock
+    from millstream.runtime.processes.hub import ControlHub
+
+_BOOTSTRAP: Final = (
+    "import json, sys; told = sys.argv.pop(); sys.path[:] = json.loads(told)['path']; "
+    "from millstream.runtime.processes.worker import main; main(told)"
+)
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+class ProcessGroup:
+    """Processes with a connection to here and one between each two of them.
+
+    All connections are made here and inherited: none has a name or a port that somebody else could use.
+
+    Args:
+        names: of the processes.
+        program: the first message to each.
+    """
+
+    def __init__(self, names: Sequence[str], hub: ControlHub, program: bytes, clock: Clock) -> None:
+        self._hub = hub
+        self._clock = clock
+        self._ended = False
+        self.workers: dict[str, WorkerProcess] = {}
+        mesh: dict[str, dict[str, socket.socket]] = {name: {} for name in names}
+        try:
+            for number, name in enumerate(names):
+                for other in names[number + 1 :]:
+                    mesh[name][other], mesh[other][name] = socket.socketpair()
+                self.workers[name] = _start(name, mesh[name])
+                for end in mesh.pop(name).values():
+                    end.close()
+        except OSError:
+            for ends in mesh.values():
+                for end in ends.values():
+                    end.close()
+            for worker in self.workers.values():
+                worker.connection.close()
+                worker.wait(0)
+                for output in worker.outputs:
+                    output.close()
+            hub.close()
+            raise
+        for worker in self.workers.values():
+            worker.connection.queue(0, Kind.SET_UP, program)
+        hub.start(list(self.workers.values()))
+
+    def send(self, name: str, kind: Kind, payload: bytes) -> None:
+        """Says something to one process."""
+        self._hub.send(self.workers[name], kind, payload)
+
+    def end(self, word: Kind, grace_s: float) -> None:
+        """Returns when all processes are gone: a word to each, and a kill for those that are not gone after `grace_s`."""
+        if self._ended:
+            return
+        for worker in self.workers.values():
+            worker.expected = True
+            self._hub.send(worker, word)
+        deadline_s = self._clock.monotonic_s() + grace_s
+        for worker in self.workers.values():
+            worker.wait(max(0.0, deadline_s - self._clock.monotonic_s()))
+        self._ended = True
+        self._hub.join()
+
+
+def _start(name: str, peers: dict[str, socket.socket]) -> WorkerProcess:
+    here, there = socket.socketpair()
+    with there:
+        told: dict[str, Any] = {
+            "name": name,
+            "path": [entry for entry in sys.path if isinstance(entry, str)],
+            "control": there.fileno(),
+            "peers": {peer: end.fileno() for peer, end in peers.items()},
+        }
+        # The signals of Ctrl-C are for this process. The new one has them blocked until it has learnt to ignore them.
+        outputs = {stream: ForwardedOutput(stream) for stream in ("stdout", "stderr") if is_replaced(stream)}
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        try:
+            process = subprocess.Popen(  # noqa: S603 - this interpreter, with our own code
+                [sys.executable, *subprocess._args_from_interpreter_flags(), "-c", _BOOTSTRAP, f"millstream-{name}", json.dumps(told)],  # type: ignore[attr-defined]
+                stdin=subprocess.DEVNULL,
+                stdout=outputs["stdout"].writer if "stdout" in outputs else None,
+                stderr=outputs["stderr"].writer if "stderr" in outputs else None,
+                env={**os.environ, "PYTHONIOENCODING": "utf-8:backslashreplace"} if outputs else None,
+                pass_fds=[there.fileno(), *told["peers"].values()],
+            )
+        except OSError:
+            here.close()
+            for output in outputs.values():
+                output.close()
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            for output in outputs.values():
+                output.started()
+    return WorkerProcess(name, process, Connection(here), tuple(outputs.values()))
