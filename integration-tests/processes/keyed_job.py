@@ -25,6 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     for name in ("files", "checkpoints"):
         parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--resume", default="auto")
     for name, default in (("parallelism", 2), ("processes", 2), ("count", 20_000), ("rate", 6_000), ("stall", 0), ("fail", -1), ("restarts", 50)):
         parser.add_argument(f"--{name}", type=int, default=default)
     options = parser.parse_args()
@@ -42,7 +43,7 @@ def main() -> None:
     env.enable_checkpointing(timedelta(milliseconds=200))
     env.checkpoint_config.set_checkpoint_storage(options.checkpoints)
     env.set_restart_strategy(RestartStrategies.fixed_delay(options.restarts, timedelta(milliseconds=10)))
-    env.configure("job.resume", "auto")
+    env.configure("job.resume", options.resume)
     in_time = WatermarkStrategy.for_bounded_out_of_orderness(timedelta(seconds=10)).with_timestamp_assigner(lambda number: number)
     numbers = env.generate(lambda number: number, options.count, options.rate, in_time, uid="in").map(slow)
     counts = numbers.map(lambda number: (key(number), 1)).key_by(lambda pair: pair[0]).reduce(lambda a, b: (a[0], a[1] + b[1]), uid="count")

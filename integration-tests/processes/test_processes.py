@@ -37,7 +37,7 @@ class Job:
     def __init__(self, root: Path) -> None:
         self.files, self.checkpoints, self.log = root / "files", root / "checkpoints", root / "log"
 
-    def start(self, crash: str = "", **options: int) -> Any:
+    def start(self, crash: str = "", **options: Any) -> Any:
         options = {"count": COUNT, **options}
         more = [f"--{name}={value}" for name, value in options.items()]
         return started.Started([str(HERE / "keyed_job.py"), f"--files={self.files}", f"--checkpoints={self.checkpoints}", *more], self.log, crash)
@@ -128,6 +128,22 @@ def test_a_run_goes_on_from_a_checkpoint_with_another_number_of_processes(job: J
             run.kill()
         started.until(lambda workers=workers: not started.alive(workers), 10)
     last = job.start(parallelism=2, processes=2, rate=1_000_000)
+    assert last.ends() == 0, last.output()
+    assert job.is_exact()
+
+
+@pytest.mark.faults
+def test_a_run_goes_on_from_the_path_of_a_checkpoint_that_was_moved(job: Job, tmp_path: Path) -> None:
+    run = job.start(parallelism=3, processes=3, rate=4_000)
+    try:
+        job.past_a_checkpoint(1)
+        workers = run.workers(3)
+    finally:
+        run.kill()
+    started.until(lambda: not started.alive(workers), 10)
+    newest = started.newest_checkpoint(job.checkpoints)
+    elsewhere = job.checkpoints.rename(tmp_path / "elsewhere")
+    last = job.start(resume=elsewhere / "keyed" / f"chk-{newest}", rate=1_000_000)
     assert last.ends() == 0, last.output()
     assert job.is_exact()
 
