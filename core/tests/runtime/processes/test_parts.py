@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import subprocess
 import threading
 from typing import Any
@@ -22,6 +24,7 @@ from millstream.runtime.processes.asked_store import ASKED, AskedStore
 from millstream.runtime.processes.backend import ProcessClusterBackend
 from millstream.runtime.processes.frames import Kind
 from millstream.runtime.processes.metrics import MetricsMirror, MetricsSender
+from millstream.runtime.processes.output import ForwardedOutput
 from millstream.runtime.processes.set_up import SetUp
 from millstream.runtime.processes.task_store import TaskStore
 from millstream.runtime.processes.transports import RoutingTransport
@@ -286,3 +289,19 @@ def test_code_keeps_its_file_and_line_on_the_way() -> None:
     assert there(4) == 0.25
     assert there.__code__.co_filename == __file__
     assert there.__code__.co_firstlineno == local.__code__.co_firstlineno
+
+
+def test_lines_of_several_processes_are_not_mixed_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr("sys.stdout", out)
+    one, other = ForwardedOutput("stdout"), ForwardedOutput("stdout")
+    os.write(one.writer, b"begun ")
+    one.forward()
+    os.write(other.writer, b"whole\nhalf")
+    other.forward()
+    os.write(one.writer, b"and ended\n")
+    one.forward()
+    for output in (one, other):
+        output.started()
+        output.forward()
+    assert out.getvalue() == "whole\nbegun and ended\nhalf"

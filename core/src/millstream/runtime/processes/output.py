@@ -23,7 +23,7 @@ def is_replaced(name: str) -> bool:
 
 
 class ForwardedOutput:
-    """The reading end of a pipe whose text goes to `sys.stdout` or `sys.stderr` of this process.
+    """The reading end of a pipe whose text goes to `sys.stdout` or `sys.stderr` of this process, in whole lines: others write there, too.
 
     Args:
         name: `stdout` or `stderr`.
@@ -40,6 +40,7 @@ class ForwardedOutput:
         self._reader, self.writer = os.pipe()
         os.set_blocking(self._reader, False)
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+        self._line = ""  # as much as has come of it
         self.closed = False
 
     def fileno(self) -> int:
@@ -57,7 +58,10 @@ class ForwardedOutput:
                 data = os.read(self._reader, _READ)
             except BlockingIOError:
                 return
-            self._write(self._decoder.decode(data, final=not data))
+            text = self._line + self._decoder.decode(data, final=not data)
+            end = text.rfind("\n") + 1 if data else len(text)
+            self._line = text[end:]
+            self._write(text[:end])
             if not data:
                 self.close()
 
