@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from datetime import timedelta
+from pathlib import Path
 
 from millstream import RestartStrategies, StreamExecutionEnvironment, TumblingEventTimeWindows, WatermarkStrategy
 from millstream_filesystem import FileSink
@@ -32,6 +33,7 @@ def main() -> None:
 
     def slow(number: int) -> int:
         if options.stall:
+            Path(f"{options.files}.stalled").touch()
             time.sleep(options.stall)
         if number == options.fail:
             raise ValueError(f"no {number}, please")

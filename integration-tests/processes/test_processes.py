@@ -47,6 +47,10 @@ class Job:
         found: int = started.until(lambda: (newest := started.newest_checkpoint(self.checkpoints)) > before and newest)
         return found
 
+    def stalled(self) -> bool:
+        """Whether a function has begun to stand still."""
+        return Path(f"{self.files}.stalled").exists()
+
     def is_exact(self, count: int = COUNT) -> bool:
         counts, sums = started.expected(count, keyed.key, keyed.WINDOW_MS)
         assert started.lines_of(self.files / "sums") == sums
@@ -154,8 +158,7 @@ def test_no_process_outlives_its_job_when_the_program_is_killed(job: Job, stall:
     run = job.start(processes=2, stall=stall, rate=1_000)
     try:
         workers = run.workers(2)
-        if not stall:
-            job.past_a_checkpoint()
+        started.until(job.stalled) if stall else job.past_a_checkpoint()
     finally:
         run.kill()
     started.until(lambda: not started.alive(workers), 10)
@@ -176,7 +179,7 @@ def test_a_worker_that_stands_still_is_given_up_and_the_job_goes_on(job: Job, tm
     finally:
         run.kill()
     assert "it gave no sign of life for 2 s (execution.heartbeat_timeout)" in run.output()
-    assert "finished restarts=1 " in run.output()
+    assert re.search(r"finished restarts=[1-9]", run.output())
     assert job.is_exact()
 
 
@@ -202,7 +205,7 @@ def test_a_second_ctrl_c_ends_all_processes_though_their_functions_do_not_come_b
     run = job.start(stall=600, rate=1_000)
     try:
         workers = run.workers(2)
-        started.until(lambda: (job.checkpoints / "keyed").exists())
+        started.until(job.stalled)
         run.interrupt()
         with pytest.raises(Exception, match="timed out"):
             run.process.wait(1)
