@@ -199,3 +199,21 @@ def test_a_watermark_ends_the_stream_after_all_records(env: StreamExecutionEnvir
 
     stream = env.from_collection([1, 2]).map(lambda n: n).flat_map(lambda n: [n]).filter(lambda n: True).map_batch(list)
     assert list(stream.key_by(lambda n: 0).process(AtEnd()).execute_and_collect()) == [1, 2, ("end", True)]
+
+
+class Odd:
+    """True for odd numbers; three cannot say."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __bool__(self) -> bool:
+        if self.number == 3:
+            raise ValueError("three")
+        return self.number % 2 == 1
+
+
+def test_a_filter_by_truth_sets_a_record_aside_that_cannot_tell_its_own() -> None:
+    environment = StreamExecutionEnvironment.create_local_environment(parallelism=1)
+    kept = environment.from_collection([Odd(number) for number in range(8)]).filter(bool, on_error="skip")
+    assert [odd.number for odd in kept.execute_and_collect()] == [1, 5, 7]
