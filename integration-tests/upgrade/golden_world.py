@@ -18,7 +18,7 @@ from millstream import RestartStrategies, StreamExecutionEnvironment
 from millstream.api.execution import Execution
 from millstream.ports import InlineExecutor, LocalStorage, LocalTransport, ManualClock, SeededRandom
 from millstream.ports.storage import FileInfo
-from millstream.runtime.task import Ports
+from millstream.runtime.deployment import Ports
 
 MADE_NS: Final = 1_700_000_000_000_000_000
 """When input files were last changed, according to the checkpoints; version control keeps no times."""

@@ -14,7 +14,7 @@ from millstream import KeyedProcessFunction, ProcessFunction, StreamExecutionEnv
 from millstream.errors import InvalidArgument, JobFailedError, NoCurrentKey, TimerLoop, UserFunctionFailed
 from millstream.ports import InlineExecutor, LocalStorage, LocalTransport, ManualClock, SeededRandom
 from millstream.records import MAX_TIMESTAMP, MIN_TIMESTAMP
-from millstream.runtime.task import Ports
+from millstream.runtime.deployment import Ports
 
 STAMPED: WatermarkStrategy[Any] = WatermarkStrategy.for_monotonous_timestamps().with_timestamp_assigner(lambda row: row[1])
 OnElement = Callable[[Any, Any, Any], Any]

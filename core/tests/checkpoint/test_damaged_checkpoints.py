@@ -28,7 +28,7 @@ from millstream import (
 from millstream.checkpoint.manifest import FORMAT, decode_manifest
 from millstream.errors import DamagedCheckpoint, JobFailedError, MillstreamError, UnknownCheckpointFormat
 from millstream.ports import InlineExecutor, LocalStorage, LocalTransport, ManualClock, SeededRandom
-from millstream.runtime.task import Ports
+from millstream.runtime.deployment import Ports
 
 COUNT = 120
 

@@ -19,10 +19,10 @@ from millstream.contracts.source import Split
 from millstream.errors import JobFailedError, TaskFailed, TaskManagerLost
 from millstream.graph.execution_graph import ExecutionState, SubtaskId
 from millstream.plugins import default_manager
+from millstream.runtime.deployment import TaskDeployment
 from millstream.runtime.embedded import EmbeddedClusterBackend
 from millstream.runtime.job_status import JobStatus
 from millstream.runtime.launch import Launcher, LocalJob, system_ports
-from millstream.runtime.task import TaskDeployment
 from millstream.runtime.task_manager import TaskManager
 
 SUBTASK = SubtaskId(1, 0)

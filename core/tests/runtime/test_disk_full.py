@@ -15,7 +15,7 @@ from millstream import KeyedProcessFunction, RestartStrategies, RuntimeContext, 
 from millstream.api.restart_strategies import RestartOptions
 from millstream.errors import CheckpointFailed, CheckpointStorageFailed, JobFailedError
 from millstream.ports import InlineExecutor, LocalStorage, LocalTransport, ManualClock, SeededRandom
-from millstream.runtime.task import Ports
+from millstream.runtime.deployment import Ports
 
 COUNT = 200
 NO_RESTART = RestartStrategies.no_restart()

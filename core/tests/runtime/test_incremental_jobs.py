@@ -14,7 +14,7 @@ from millstream.checkpoint.manifest import Manifest, decode_manifest
 from millstream.cli.app import app
 from millstream.errors import JobFailedError
 from millstream.ports import InlineExecutor, LocalStorage, LocalTransport, ManualClock, SeededRandom
-from millstream.runtime.task import Ports
+from millstream.runtime.deployment import Ports
 
 KEYS, COUNT = 400, 2_000
 

@@ -23,7 +23,7 @@ from millstream import (
 )
 from millstream.errors import JobFailedError, RestoreMismatch, StateIncompatible
 from millstream.ports import InlineExecutor, LocalStorage, LocalTransport, ManualClock, SeededRandom
-from millstream.runtime.task import Ports
+from millstream.runtime.deployment import Ports
 
 COUNT = 100
 RESCALES = [(2, 2), (2, 3), (3, 1)]

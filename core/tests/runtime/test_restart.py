@@ -26,7 +26,7 @@ from millstream import (
 )
 from millstream.errors import JobFailedError, UserFunctionFailed
 from millstream.ports import InlineExecutor, LocalStorage, LocalTransport, ManualClock, SeededRandom
-from millstream.runtime.task import Ports
+from millstream.runtime.deployment import Ports
 
 NO_DELAY = RestartStrategies.fixed_delay(10, timedelta(0))
 COUNT = 200

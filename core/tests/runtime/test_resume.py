@@ -33,7 +33,7 @@ from millstream.errors import (
 )
 from millstream.ports import InlineExecutor, LocalStorage, LocalTransport, ManualClock, SeededRandom, arm, disarm
 from millstream.records import MAX_TIMESTAMP
-from millstream.runtime.task import Ports
+from millstream.runtime.deployment import Ports
 from millstream_filesystem import FilesystemCheckpointStorage
 from millstream_filesystem.checkpoints import FilesystemCheckpointStore
 

@@ -10,7 +10,7 @@ import pytest
 
 from millstream import StreamExecutionEnvironment
 from millstream.ports import InlineExecutor, LocalStorage, LocalTransport, ManualClock, SeededRandom
-from millstream.runtime.task import Ports
+from millstream.runtime.deployment import Ports
 from millstream_memory.snapshot import MemoryTableSnapshot
 
 

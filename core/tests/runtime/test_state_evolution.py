@@ -31,7 +31,7 @@ from millstream import (
 )
 from millstream.errors import JobFailedError, StateIncompatible
 from millstream.ports import InlineExecutor, LocalStorage, LocalTransport, ManualClock, SeededRandom
-from millstream.runtime.task import Ports
+from millstream.runtime.deployment import Ports
 from millstream.state.serializers import TypedSerializer
 
 JOB = "evolving"

@@ -15,11 +15,12 @@ from millstream.graph.execution_graph import ExecutionState, SubtaskId
 from millstream.ports import InlineExecutor, LocalStorage, LocalTransport, ManualClock, SeededRandom
 from millstream.records import MAX_TIMESTAMP, Barrier, EndOfInput, RecordBatch, Watermark, WatermarkStatus
 from millstream.runtime.channel import CREDITS, LocalChannel
+from millstream.runtime.deployment import Ports, TaskDeployment
 from millstream.runtime.edge import EdgeWriter
 from millstream.runtime.messages import JOB_MANAGER, SplitsAssigned, StartProcessing
 from millstream.runtime.metrics import MetricRegistry
 from millstream.runtime.partition import OneChannel
-from millstream.runtime.task import Ports, Task, TaskDeployment
+from millstream.runtime.task import Task
 
 IDLE = WatermarkStatus(True)
 

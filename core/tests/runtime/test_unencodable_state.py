@@ -22,7 +22,7 @@ from millstream import (
 )
 from millstream.errors import CheckpointFailed, JobFailedError
 from millstream.ports import InlineExecutor, LocalStorage, LocalTransport, ManualClock, SeededRandom
-from millstream.runtime.task import Ports
+from millstream.runtime.deployment import Ports
 
 COUNT = 100
 

@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 
     from millstream.api.job_client import JobClient
     from millstream.config import Resolved
+    from millstream.runtime.deployment import Ports
     from millstream.runtime.job_status import JobExecutionResult
     from millstream.runtime.launch import LocalJob
-    from millstream.runtime.task import Ports
 
 T = TypeVar("T")
 

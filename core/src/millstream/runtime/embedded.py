@@ -10,7 +10,7 @@ from millstream.runtime.exchange import LocalExchange
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from millstream.runtime.task import TaskDeployment
+    from millstream.runtime.deployment import TaskDeployment
     from millstream.runtime.task_manager import TaskManager
 
 _PROCESS = "inline"

@@ -25,12 +25,12 @@ from millstream.plugins.notices import CheckpointCompleted as CheckpointNotice
 from millstream.plugins.notices import JobFailed, JobStarted
 from millstream.ports import crash_point
 from millstream.runtime.clean_up import clean_up_run, forget_run
+from millstream.runtime.deployment import Ports, TaskDeployment
 from millstream.runtime.job_status import JobStatus
 from millstream.runtime.messages import JOB_MANAGER, FromReader, StartProcessing, TaskStateChanged
 from millstream.runtime.resource_manager import ResourceManager
 from millstream.runtime.restart import make_restart_strategy
 from millstream.runtime.source_coordinator import SourceCoordinator
-from millstream.runtime.task import Ports, TaskDeployment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -15,6 +15,7 @@ from millstream.errors import MissingMainGuard, NoDurableStorage
 from millstream.ports import LocalStorage, LocalTransport, SeededRandom, SystemClock, ThreadExecutor
 from millstream.runtime import user_code
 from millstream.runtime.clean_up import forget_run
+from millstream.runtime.deployment import Ports
 from millstream.runtime.driver import InlineDriver
 from millstream.runtime.embedded import EmbeddedClusterBackend
 from millstream.runtime.job_manager import JobManager
@@ -23,7 +24,6 @@ from millstream.runtime.log import is_configured, job_logging_scope
 from millstream.runtime.metrics import MetricRegistry
 from millstream.runtime.reporting import Reporting
 from millstream.runtime.resume import AlreadyEnded, Resumption
-from millstream.runtime.task import Ports
 from millstream.runtime.task_manager import TaskManager
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from millstream.runtime.messages import FromEnumerator, FromReader, NoMoreSplits
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from millstream.runtime.task import Ports
+    from millstream.runtime.deployment import Ports
 
 
 class SourceCoordinator:

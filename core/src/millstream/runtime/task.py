@@ -9,7 +9,6 @@ from __future__ import annotations
 import heapq
 import logging
 from collections import deque
-from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,7 +23,7 @@ from millstream.checkpoint.messages import (
 from millstream.contracts.key_groups import KeyGroups
 from millstream.contracts.state_backend import StateBackendContext
 from millstream.errors import MillstreamError, StateNotEncodable, TaskFailed
-from millstream.graph.execution_graph import ExecutionState, SubtaskId, task_address
+from millstream.graph.execution_graph import ExecutionState, task_address
 from millstream.ports import crash_point
 from millstream.records import MIN_TIMESTAMP, Barrier, EndOfInput, RecordBatch, Watermark, WatermarkStatus
 from millstream.runtime.chain import OperatorChain
@@ -41,13 +40,11 @@ from millstream.runtime.stored_chunks import StoredChunks
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from millstream.checkpoint.restore import OperatorRestore
-    from millstream.config import ExecutionConfig
     from millstream.contracts.checkpoint_storage import CheckpointStore
-    from millstream.contracts.state_backend import KeyedTables, StateBackend
-    from millstream.graph.job_graph import ChainedOperator, JobVertex
-    from millstream.ports import Clock, Executor, Random, Storage, Transport
+    from millstream.contracts.state_backend import KeyedTables
+    from millstream.graph.job_graph import ChainedOperator
     from millstream.runtime.channel import ChannelReader
+    from millstream.runtime.deployment import Ports, TaskDeployment
     from millstream.runtime.edge import EdgeWriter
     from millstream.runtime.metrics import MetricRegistry
     from millstream.runtime.state_to_store import OperatorToStore
@@ -66,54 +63,6 @@ takes as many batches as it has stretches, which are minutes where a user's func
 
 BATCHES_PER_TURN: Final = 4
 """Batches that a task takes in one turn while nothing else waits for it: what a turn costs is shared by so many."""
-
-
-@dataclass(frozen=True)
-class Ports:
-    """The outside world of a process."""
-
-    clock: Clock
-    random: Random
-    transport: Transport
-    storage: Storage
-    executor: Executor
-
-
-@dataclass(frozen=True)
-class TaskDeployment:
-    """All a task needs to know to start. It may go to another process: by cloudpickle, because it carries the user's functions.
-
-    Attributes:
-        parallelisms: subtasks of every vertex of the job, by its id.
-        task_managers: where every subtask of the job runs, for whoever connects their channels.
-        restore: what each operator takes over, by uid.
-        restored_id: the checkpoint that comes from; None on a fresh start.
-        restored_elsewhere: whether it is not among the job's own, where there may be another one of that number.
-        rewound_from: run id of that checkpoint, when it is rewound into a new run.
-        incremental_from: size of a subtask's keyed state, in bytes, from which only what changed is stored; None for never.
-        strict_state: see the setting `state.strict`.
-    """
-
-    job_name: str
-    run_id: str
-    vertex: JobVertex
-    subtask: int
-    attempt: int
-    options: ExecutionConfig
-    state_backend: StateBackend
-    parallelisms: dict[int, int]
-    task_managers: dict[SubtaskId, str]
-    restore: dict[str, OperatorRestore] = field(default_factory=dict)
-    restored_id: int | None = None
-    restored_elsewhere: bool = False
-    rewound_from: str | None = None
-    incremental_from: int | None = None
-    strict_state: bool = False
-
-    @property
-    def subtask_id(self) -> SubtaskId:
-        """The place in the graph."""
-        return SubtaskId(self.vertex.vertex_id, self.subtask)
 
 
 class Task:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from millstream.errors import KeySelectorFailed
 from millstream.runtime.edge import EdgeWriter
 from millstream.runtime.partition import make_partitioner, receivers_of
-from millstream.runtime.task import Ports, Task, TaskDeployment
+from millstream.runtime.task import Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from millstream.contracts.checkpoint_storage import CheckpointStore
     from millstream.graph.job_graph import JobEdge
     from millstream.runtime.channel import ChannelReader
+    from millstream.runtime.deployment import Ports, TaskDeployment
     from millstream.runtime.exchange import Exchange
     from millstream.runtime.metrics import MetricRegistry
 

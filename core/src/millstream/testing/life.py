@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 from millstream.api.environment import StreamExecutionEnvironment
 from millstream.ports import CRASH_POINTS, arm, disarm
 from millstream.ports.crash import CrashPointReached
+from millstream.runtime.deployment import Ports
 from millstream.runtime.job_status import JobStatus
-from millstream.runtime.task import Ports
 from millstream.testing.durable import NothingVisibleTooEarly
 from millstream.testing.executor import SimulatedExecutor
 from millstream.testing.faults import FaultPlan

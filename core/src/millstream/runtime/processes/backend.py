@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from millstream.contracts.checkpoint_storage import CheckpointStore
     from millstream.ports import Clock
+    from millstream.runtime.deployment import TaskDeployment
     from millstream.runtime.processes.metrics import MetricsMirror
     from millstream.runtime.processes.transports import RoutingTransport
-    from millstream.runtime.task import TaskDeployment
 
 KILL_S: Final = 1.0
 """How long a process that is to be killed may take to close what its tasks have opened."""

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from millstream.graph.job_graph import JobEdge
     from millstream.runtime.channel import ChannelReader, ChannelWriter
+    from millstream.runtime.deployment import TaskDeployment
     from millstream.runtime.processes.connection import Connection
     from millstream.runtime.processes.frames import Frame
-    from millstream.runtime.task import TaskDeployment
 
 
 class RemoteExchange:

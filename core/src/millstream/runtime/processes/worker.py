@@ -16,6 +16,7 @@ from millstream.graph.execution_graph import ExecutionState, task_address
 from millstream.ports import LocalStorage, SeededRandom, SystemClock, ThreadExecutor
 from millstream.runtime import user_code
 from millstream.runtime.collector import THRESHOLDS
+from millstream.runtime.deployment import Ports
 from millstream.runtime.driver import LONGEST_WAIT_S
 from millstream.runtime.log import configure_logging
 from millstream.runtime.messages import JOB_MANAGER, TaskStateChanged
@@ -29,7 +30,6 @@ from millstream.runtime.processes.remote_exchange import RemoteExchange
 from millstream.runtime.processes.task_store import TaskStore
 from millstream.runtime.processes.transports import TaskTransport
 from millstream.runtime.processes.wakeup import Wakeup
-from millstream.runtime.task import Ports
 from millstream.runtime.task_manager import TaskManager
 
 if TYPE_CHECKING:

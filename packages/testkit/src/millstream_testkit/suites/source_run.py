@@ -17,7 +17,7 @@ from millstream.runtime.metrics import MetricRegistry
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from millstream.runtime.task import Ports
+    from millstream.runtime.deployment import Ports
 
 
 class _Shared:
