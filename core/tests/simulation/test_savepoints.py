@@ -87,6 +87,11 @@ def moments(seed: int, count: int) -> list[float]:
     return [random.random() * 1.2 for _ in range(count)]
 
 
+def again_and_again(seed: int, ask: Ask) -> list[tuple[float, Ask]]:
+    """Somebody who asks until it is done: the process may be dead when it is asked, or its attempt fail meanwhile."""
+    return [(start_s + jitter / 4, ask) for start_s, jitter in zip((0.05, 0.4, 1.5, 4.0, 11.0), moments(seed, 5), strict=True)]
+
+
 @pytest.mark.parametrize("name", JOBS)
 @pytest.mark.parametrize("kind", ["two_phase_commit", "write_ahead"])
 def test_savepoints_at_any_moment_and_several_checkpoints_under_way_change_nothing_that_a_reader_sees(name: str, kind: str) -> None:
@@ -115,7 +120,7 @@ def test_a_run_that_is_suspended_with_a_savepoint_and_resumed_at_another_paralle
     for seed in range(16):
         asked, target = Asked(), make_target(kind, seed)
         mixed = Faults.mixed(seed)
-        at = [(moment / 2, asked.stop(drain=False)) for moment in moments(seed, 3)]
+        at = again_and_again(seed, asked.stop(drain=False))
         first = run(job, target, 1 + seed % 3, seed, mixed, at, **{"checkpoint.max_concurrent": 1 + seed % 2})
         if not asked.paths:  # the process died, or the attempt failed, whenever it was asked
             assert first.status is JobStatus.FINISHED, first.replay
@@ -137,11 +142,11 @@ def test_a_run_that_is_suspended_with_a_savepoint_and_resumed_at_another_paralle
 
 @pytest.mark.parametrize("kind", ["two_phase_commit", "write_ahead"])
 def test_a_drained_job_has_fired_every_timer_and_what_is_resumed_from_its_savepoint_loses_and_repeats_nothing(kind: str) -> None:
-    drained = 0
+    drained = some = 0
     for seed in range(16):
         asked, target = Asked(), make_target(kind, seed)
         faults = Faults.mixed(seed)
-        at = [(moment / 2, asked.stop(drain=True)) for moment in moments(seed, 3)]
+        at = again_and_again(seed, asked.stop(drain=True))
         first = run(count_per_bucket, target, 1 + seed % 3, seed, faults, at)
         assert first.status is JobStatus.FINISHED, f"{first.error!r}\n{first.replay}"
         if not asked.paths:
@@ -159,5 +164,7 @@ def test_a_drained_job_has_fired_every_timer_and_what_is_resumed_from_its_savepo
         for key, end, count in target.visible():
             totals[key, end] += count
         assert sorted((key, end, count) for (key, end), count in totals.items()) == JOBS["timers"][1], f"{first.replay}\n{second.replay}"
-        assert 0 < before <= len(READINGS)
+        assert before <= len(READINGS)
+        some += before > 0
     assert drained >= 8
+    assert some >= 4
