@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
 from millstream.errors import JobStillRunning, SavepointFailed, SavepointPending
@@ -82,25 +81,27 @@ class JobClient:
         return self._wait_for("end", lambda done: self._execution.stop(drain=drain, savepoint=target, done=done), timeout_s)
 
     def _wait_for(self, what: str, ask: Callable[[Done], None], timeout_s: float | None) -> str | None:
-        answers: SimpleQueue[tuple[str | None, Exception | None]] = SimpleQueue()
-        now_s = self._execution.job.ports.clock.monotonic_s
-        ask(lambda path, error: answers.put((path, error)))
+        answers: list[tuple[str | None, Exception | None]] = []
+        answered = threading.Event()
+
+        def done(path: str | None, error: Exception | None) -> None:
+            answers.append((path, error))
+            answered.set()
+
+        job, now_s = self._execution.job, self._execution.job.ports.clock.monotonic_s
         over_s = None if timeout_s is None else now_s() + timeout_s
+        ask(done)
         while True:
-            left_s = _LOOK_S if over_s is None else min(_LOOK_S, over_s - now_s())
-            ended = not self._thread.is_alive()
-            try:
-                path, error = answers.get(timeout=max(0.0, left_s))
-            except Empty:
-                job = self._execution.job.job_name
-                if ended:
-                    raise SavepointFailed(job_name=job, reason="the job has ended", fix="Ask for it while the job runs.") from None
-                if over_s is not None and now_s() >= over_s:
-                    raise SavepointPending(job_name=job, what=what, timeout_s=timeout_s or 0.0) from None
-                continue
-            if error is not None:
-                raise error
-            return path
+            ended = not self._thread.is_alive()  # before the look: its last word may be the answer
+            if answered.wait(_LOOK_S if over_s is None else max(0.0, min(_LOOK_S, over_s - now_s()))):
+                path, error = answers[0]
+                if error is not None:
+                    raise error
+                return path
+            if ended:
+                raise SavepointFailed(job_name=job.job_name, reason="the job has ended", fix="Ask for it while the job runs.")
+            if over_s is not None and now_s() >= over_s:
+                raise SavepointPending(job_name=job.job_name, what=what, timeout_s=timeout_s or 0.0)
 
     def cancel(self) -> None:
         """Asks the job to end now."""
