@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from click.testing import CliRunner
@@ -30,6 +32,7 @@ from millstream.errors import (
     SavepointFailed,
     SavepointPending,
     SavepointsUnsupported,
+    StopFailed,
 )
 from millstream.plugins import default_manager
 from millstream.ports import LocalStorage
@@ -103,11 +106,39 @@ def place(tmp_path: Path) -> Iterator[Place]:
     place.tap.opened.set()
 
 
+T = TypeVar("T")
+
+
+def again(place: Place) -> None:
+    """Nothing has been yet."""
+    place.tap = Tap(place.tap.at)
+    shutil.rmtree(place.out)
+
+
+def while_running(place: Place, client: JobClient, ask: Callable[[], T]) -> T:
+    """Asks the job in the midst of its input, which goes on only when it has been asked."""
+    assert place.tap.reached.wait(WAIT_S)
+    manager = client._execution.job.job_manager
+    assert manager is not None
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(ask)
+        until_s = time.monotonic() + WAIT_S
+        while not manager._mail and time.monotonic() < until_s and not answer.done():
+            time.sleep(0.001)  # the job's thread stands at the tap: the mail stays until it is opened
+        place.tap.opened.set()
+        return answer.result(WAIT_S)
+
+
 def take(place: Place, client: JobClient) -> str:
     """A savepoint from the middle of the input."""
-    assert place.tap.reached.wait(WAIT_S)
-    threading.Timer(0.05, place.tap.opened.set).start()
-    return client.savepoint(place.savepoints, WAIT_S)
+    return while_running(place, client, lambda: client.savepoint(place.savepoints, WAIT_S))
+
+
+def stop(place: Place, client: JobClient, *, drain: bool = False) -> str:
+    """A stop with a savepoint, there."""
+    path = while_running(place, client, lambda: client.stop(drain=drain, savepoint=place.savepoints, timeout_s=WAIT_S))
+    assert path is not None
+    return path
 
 
 def test_a_savepoint_of_a_running_job_has_a_folder_of_its_own_commits_nothing_and_outlives_the_job(place: Place) -> None:
@@ -128,10 +159,7 @@ def test_a_savepoint_of_a_running_job_has_a_folder_of_its_own_commits_nothing_an
 
 def test_a_job_goes_on_from_a_savepoint_that_was_moved_and_renamed_at_another_parallelism(place: Place) -> None:
     client = place.start()
-    assert place.tap.reached.wait(WAIT_S)
-    threading.Timer(0.05, place.tap.opened.set).start()
-    path = client.stop(savepoint=place.savepoints, timeout_s=WAIT_S)
-    assert path is not None
+    path = stop(place, client)
     assert client.result(WAIT_S).status is JobStatus.SUSPENDED
     assert 0 < len(place.visible()) < len(EXPECTED)
     moved = place.root / "kept" / "before the upgrade"
@@ -146,9 +174,7 @@ def test_a_job_goes_on_from_a_savepoint_that_was_moved_and_renamed_at_another_pa
 
 def test_ids_go_on_behind_that_of_the_savepoint_although_the_folder_of_checkpoints_is_empty(place: Place) -> None:
     client = place.start(checkpoint__interval=timedelta(milliseconds=20))
-    place.tap.opened.set()
-    path = client.stop(savepoint=place.savepoints, timeout_s=WAIT_S)
-    assert path is not None
+    path = stop(place, client)
     client.result(WAIT_S)
     shutil.rmtree(place.checkpoints)
     number = int(Path(path).name.split("-")[2])
@@ -172,10 +198,7 @@ def test_a_drained_job_fires_its_windows_before_its_savepoint_and_is_finished(pl
     sums = keyed.window(TumblingEventTimeWindows.of(timedelta(hours=1))).reduce(lambda a, b: a + b, uid="hourly")
     sums.map(str).sink_to(FileSink(place.out, delivery="exactly_once"), uid="out")
     client = env.execute_async("sums")
-    assert place.tap.reached.wait(WAIT_S)
-    threading.Timer(0.05, place.tap.opened.set).start()
-    path = client.stop(drain=True, savepoint=place.savepoints, timeout_s=WAIT_S)
-    assert path is not None
+    stop(place, client, drain=True)
     assert client.result(WAIT_S).status is JobStatus.FINISHED
     totals = sum(int(line) for file in place.out.glob("part-*") for line in file.read_text().splitlines())
     read = next(n for n in range(150, 10**7) if n * (n - 1) // 2 >= totals)
@@ -198,17 +221,20 @@ def test_without_a_savepoint_a_drained_job_is_finished_as_well(place: Place) -> 
 def test_targets_that_cannot_be_are_refused_and_the_job_runs_on(place: Place) -> None:
     client = place.start()
     with pytest.raises(NoSavepointTarget, match=r"checkpoint\.savepoint_dir"):
-        client.savepoint(timeout_s=WAIT_S)
+        while_running(place, client, lambda: client.savepoint(timeout_s=WAIT_S))
+    client.result(WAIT_S)
+    again(place)
+    client = place.start()
     with pytest.raises(SavepointsUnsupported, match="memory"):
-        client.stop(savepoint="memory", timeout_s=WAIT_S)
+        while_running(place, client, lambda: client.stop(savepoint="memory", timeout_s=WAIT_S))
+    client.result(WAIT_S)
+    again(place)
+    client = place.start()
     file = place.root / "file"
     file.touch()
-    place.tap.opened.set()
-    try:
-        with pytest.raises(SavepointFailed, match="could not be stored"):
-            client.savepoint(file, WAIT_S)
-    finally:
-        result = client.result(WAIT_S)
+    with pytest.raises(SavepointFailed, match="could not be stored"):
+        while_running(place, client, lambda: client.savepoint(file, WAIT_S))
+    result = client.result(WAIT_S)
     assert (result.status, result.savepoint) == (JobStatus.FINISHED, None)
     assert place.visible() == EXPECTED
     with pytest.raises(SavepointFailed, match="the job has ended"):
@@ -236,3 +262,30 @@ def test_a_savepoint_is_deleted_by_dispose_and_nothing_else_is(place: Place) -> 
     assert list(place.savepoints.iterdir()) == []
     with pytest.raises(NoCheckpointToResume):
         dispose_savepoint(path, default_manager(), LocalStorage())
+
+
+def test_a_run_that_went_on_from_a_savepoint_and_died_early_does_not_go_on_from_the_checkpoint_that_the_stop_left(place: Place) -> None:
+    """It may have been another savepoint, from long before."""
+    client = place.start()
+    path = take(place, client)
+    client.cancel()
+    client.result(WAIT_S)
+    place.tap = Tap(150)
+    client = place.start(job__resume="never")
+    while_running(place, client, client.stop)
+    assert client.result(WAIT_S).last_checkpoint is not None
+    client = place.start(job__resume=path, checkpoint__retention="retain_on_cancellation")
+    client.cancel()
+    client.result(WAIT_S)
+    with pytest.raises(NoCheckpointToResume, match="give its path again"):
+        place.start(job__resume="auto")
+
+
+def test_a_stop_is_refused_while_another_is_under_way_and_behind_the_end(place: Place) -> None:
+    client = place.start(checkpoint__savepoint_dir=place.savepoints)
+    assert place.tap.reached.wait(WAIT_S)
+    client.stop()
+    with pytest.raises(StopFailed, match="it is being stopped already"):
+        while_running(place, client, lambda: client.stop(savepoint=True, timeout_s=WAIT_S))
+    assert client.result(WAIT_S).status is JobStatus.SUSPENDED
+    assert not place.savepoints.exists()

@@ -38,6 +38,7 @@ class RunRecord(msgspec.Struct, frozen=True):
         attempt: the highest attempt number used so far.
         began_at: the checkpoint of another run that this one began from (`--rewind`); None when it began afresh.
         began_from: path of a checkpoint that is not among the job's own, when the run went on or began from one.
+        inherited: with `began_from`: checkpoints up to this id were there before; none of them is the run's.
         version: of this record.
     """
 
@@ -46,6 +47,7 @@ class RunRecord(msgspec.Struct, frozen=True):
     attempt: int
     began_at: int | None = None
     began_from: str | None = None
+    inherited: int = 0
     version: int = 1
 
 

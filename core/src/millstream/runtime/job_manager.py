@@ -323,7 +323,8 @@ class JobManager:
         self.status = JobStatus.RUNNING  # from here on a failure is one of the attempt
         try:
             with self._completed.storage_errors():
-                self._completed.record_run(RunRecord(self.run_id, "running", number, self._began_at(), self._began_from()))
+                inherited = self._inherited_id if self._start.elsewhere else 0
+                self._completed.record_run(RunRecord(self.run_id, "running", number, self._began_at(), self._began_from(), inherited))
             self._attempt = attempt = _Attempt(ExecutionGraph(self.job, number), restored=restored)
             plan = RestorePlan(restored, self.job, where) if restored else None
             for vertex, operator in self.job.operators():

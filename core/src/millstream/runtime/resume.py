@@ -94,6 +94,8 @@ class Resumption:
         published = self._completed.store.published()
         if run is not None and run.status != "running":
             return self._fresh(run)
+        if run is not None:
+            published = [number for number in published if number > run.inherited]
         newest = self._completed.read(published[-1]) if published else None
         if newest is not None and (run is None or newest.run_id == run.run_id):
             return self._from(newest, self._completed.store.location(newest.checkpoint_id), run)

@@ -71,7 +71,7 @@ class SavepointStores:
         self._find_storage = find_storage
         self._files = files
         self._open: dict[int, CheckpointStore] = {}
-        self._given_up: dict[int, CheckpointStore | None] = {}
+        self._given_up: dict[int, CheckpointStore] = {}
 
     def of(self, checkpoint_id: int, location: str) -> CheckpointStore:
         """The store of a savepoint under way."""
@@ -86,8 +86,11 @@ class SavepointStores:
 
     def given_up(self, checkpoint_id: int) -> Callable[[], None] | None:
         """It is no savepoint. What removes, and may block, what this process wrote of it; None when that is nothing."""
-        store = self._given_up[checkpoint_id] = self._open.pop(checkpoint_id, None) or self._given_up.get(checkpoint_id)
-        return None if store is None else lambda: store.withdraw(checkpoint_id)
+        store = self._open.pop(checkpoint_id, None) or self._given_up.get(checkpoint_id)
+        if store is None:
+            return None
+        self._given_up[checkpoint_id] = store
+        return lambda: store.withdraw(checkpoint_id)
 
     def too_late(self, checkpoint_id: int) -> Callable[[], None] | None:
         """A part of it has been written. What removes it again if the savepoint was given up before."""
