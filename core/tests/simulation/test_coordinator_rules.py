@@ -648,6 +648,19 @@ def test_the_last_checkpoint_waits_for_savepoints_and_none_begins_behind_it() ->
     assert (first.path, second.path) == ("/sp-1", None)
 
 
+@pytest.mark.parametrize("purpose", ["stop", "final"])
+def test_behind_the_last_checkpoint_nothing_is_triggered_although_tasks_have_not_heard_of_it_yet(purpose: Purpose) -> None:
+    job, wish = Job().start(), Wish()
+    job.coordinator.request(purpose)
+    job.pass_time(0)
+    job.complete(1)
+    job.coordinator.request_savepoint(wish.request)
+    job.pass_time(100)
+    assert job.triggers() == [1]
+    job.coordinator.stop()
+    assert wish.path is None
+
+
 def test_a_stop_with_a_savepoint_is_a_checkpoint_as_well_durable_after_the_savepoint() -> None:
     """What is committed for it must not be committed once more by a restart that goes on from an earlier one."""
     job, wish = Job().start(), Wish()

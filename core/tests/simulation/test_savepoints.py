@@ -92,12 +92,15 @@ def again_and_again(seed: int, ask: Ask) -> list[tuple[float, Ask]]:
     return [(start_s + jitter / 4, ask) for start_s, jitter in zip((0.05, 0.4, 1.5, 4.0, 11.0), moments(seed, 5), strict=True)]
 
 
-@pytest.mark.parametrize("name", JOBS)
-@pytest.mark.parametrize("kind", ["two_phase_commit", "write_ahead"])
-def test_savepoints_at_any_moment_and_several_checkpoints_under_way_change_nothing_that_a_reader_sees(name: str, kind: str) -> None:
+SEEDS, MORE_SEEDS, MANY_SEEDS = 8, 4, 120
+KINDS = ["two_phase_commit", "write_ahead"]
+
+
+def sweep_savepoints(name: str, kind: str, seeds: range) -> int:
+    """How many savepoints there were."""
     job, expected = JOBS[name]
     taken = 0
-    for seed in range(20):
+    for seed in seeds:
         asked, target = Asked(), make_target(kind, seed)
         at = [(moment, asked.savepoint()) for moment in moments(seed, 4)]
         settings = {"checkpoint.max_concurrent": 1 + seed % 3, "checkpoint.interval": timedelta(milliseconds=(20, 4)[seed % 2])}
@@ -109,15 +112,20 @@ def test_savepoints_at_any_moment_and_several_checkpoints_under_way_change_nothi
         for path in asked.paths:
             assert read_whole(result, path).kind == "savepoint", result.replay
         taken += len(asked.paths)
-    assert taken > 20
+    return taken
 
 
 @pytest.mark.parametrize("name", JOBS)
-@pytest.mark.parametrize("kind", ["two_phase_commit", "write_ahead"])
-def test_a_run_that_is_suspended_with_a_savepoint_and_resumed_at_another_parallelism_gives_what_one_run_gives(name: str, kind: str) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_savepoints_at_any_moment_and_several_checkpoints_under_way_change_nothing_that_a_reader_sees(name: str, kind: str) -> None:
+    assert sweep_savepoints(name, kind, range(SEEDS)) > SEEDS
+
+
+def sweep_stops(name: str, kind: str, seeds: range) -> int:
+    """How many runs were stopped and resumed."""
     job, expected = JOBS[name]
     stopped = 0
-    for seed in range(16):
+    for seed in seeds:
         asked, target = Asked(), make_target(kind, seed)
         mixed = Faults.mixed(seed)
         at = again_and_again(seed, asked.stop(drain=False))
@@ -137,13 +145,19 @@ def test_a_run_that_is_suspended_with_a_savepoint_and_resumed_at_another_paralle
         assert sorted(target.visible()) == expected, f"{first.replay}\n{second.replay}"
         assert target.leftovers() == [], second.replay
         read_whole(second, path)  # the engine deletes no savepoint
-    assert stopped >= 5
+    return stopped
 
 
-@pytest.mark.parametrize("kind", ["two_phase_commit", "write_ahead"])
-def test_a_drained_job_has_fired_every_timer_and_what_is_resumed_from_its_savepoint_loses_and_repeats_nothing(kind: str) -> None:
+@pytest.mark.parametrize("name", JOBS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_that_is_suspended_with_a_savepoint_and_resumed_at_another_parallelism_gives_what_one_run_gives(name: str, kind: str) -> None:
+    assert sweep_stops(name, kind, range(SEEDS)) >= 3
+
+
+def sweep_drains(kind: str, seeds: range) -> tuple[int, int]:
+    """How many runs were drained and resumed, and how many of them had written something before."""
     drained = some = 0
-    for seed in range(16):
+    for seed in seeds:
         asked, target = Asked(), make_target(kind, seed)
         faults = Faults.mixed(seed)
         at = again_and_again(seed, asked.stop(drain=True))
@@ -166,5 +180,23 @@ def test_a_drained_job_has_fired_every_timer_and_what_is_resumed_from_its_savepo
         assert sorted((key, end, count) for (key, end), count in totals.items()) == JOBS["timers"][1], f"{first.replay}\n{second.replay}"
         assert before <= len(READINGS)
         some += before > 0
-    assert drained >= 5
-    assert some >= 4
+    return drained, some
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_drained_job_has_fired_every_timer_and_what_is_resumed_from_its_savepoint_loses_and_repeats_nothing(kind: str) -> None:
+    drained, some = sweep_drains(kind, range(SEEDS))
+    assert drained >= 3
+    assert some >= 2
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_of_it_over_many_seeds(kind: str, request: pytest.FixtureRequest) -> None:
+    many = MANY_SEEDS if request.config.getoption("--millstream-full", default=False) else MORE_SEEDS
+    seeds = range(SEEDS, SEEDS + many)
+    for name in JOBS:
+        sweep_savepoints(name, kind, seeds)
+        sweep_stops(name, kind, seeds)
+    sweep_drains(kind, seeds)

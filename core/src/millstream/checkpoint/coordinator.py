@@ -122,6 +122,7 @@ class CheckpointCoordinator:
         self._wanted_savepoint: SavepointRequest | None = None  # to be taken together with the last checkpoint
         self._savepoints: deque[SavepointRequest] = deque()
         self._orphans: list[PendingCheckpoint] = []  # savepoints whose attempt ended while their manifest was on its way
+        self._is_over = False  # the last checkpoint is completed; tasks may not have heard of it yet
         self._storing = 0
         self._dropping = False
         self._shared_files: frozenset[str] = frozenset()  # those of the newest completed checkpoint
@@ -132,6 +133,7 @@ class CheckpointCoordinator:
     def start(self, executions: ExecutionGraph) -> None:
         """Begins with an attempt of the job."""
         self._executions = executions
+        self._is_over = False
         self._failures_in_a_row = 0
         interval = self._config.interval
         self._due_s = self._clock.monotonic_s() + interval.total_seconds() if interval else None
@@ -203,9 +205,9 @@ class CheckpointCoordinator:
 
     def _next_trigger(self) -> tuple[float, Purpose] | None:
         """When something is to be triggered, and what; None if only a message can change that."""
-        if any(pending.is_last for pending in self._pending.values()):
+        if self._is_over or (self._pending and any(pending.is_last for pending in self._pending.values())):
             return None
-        own = sum(pending.is_own for pending in self._pending.values())
+        own = sum(pending.is_own for pending in self._pending.values()) if self._pending else 0
         if self._savepoints:
             due_s, purpose = -inf, "savepoint"
         elif own >= self._config.max_concurrent:
@@ -370,6 +372,7 @@ class CheckpointCoordinator:
         now_s = self._clock.monotonic_s()
         for number in [number for number, other in self._pending.items() if number <= pending.checkpoint_id and other.is_own]:
             del self._pending[number]  # those before it are subsumed: that it is completed stands for them, too
+        self._is_over = pending.is_last
         self._failures_in_a_row = 0
         self._shared_files = manifest.shared_files()
         self._allowed_s = now_s + self._config.min_pause.total_seconds()
