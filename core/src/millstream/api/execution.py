@@ -13,12 +13,14 @@ from millstream.errors import JobFailedError
 from millstream.runtime.collector import THRESHOLDS
 from millstream.runtime.job_status import JobStatus
 from millstream.runtime.log import job_logging_scope
+from millstream.runtime.look import look_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
     from millstream.config import Settings
+    from millstream.runtime.job_report import JobReport
     from millstream.runtime.job_status import JobExecutionResult
     from millstream.runtime.launch import LocalJob
 
@@ -28,17 +30,17 @@ GRACE_S: Final = 1.0
 
 
 class Observer(Protocol):
-    """Watches a job from its own thread."""
+    """Watches a job from the thread that executes it, by reports without the single subtasks."""
 
     interval_s: float
 
-    def started(self, job: LocalJob, settings: Settings) -> None:
+    def started(self, report: JobReport, settings: Settings) -> None:
         """The job is deployed."""
 
-    def progress(self, job: LocalJob) -> None:
+    def progress(self, report: JobReport) -> None:
         """Called about every `interval_s`."""
 
-    def ended(self, job: LocalJob) -> None:
+    def ended(self, report: JobReport) -> None:
         """The job is over, however."""
 
 
@@ -71,12 +73,12 @@ class Execution:
                 if observer is None:
                     job.run(self._interrupted)
                 else:
-                    observer.started(job, self._settings)
+                    observer.started(self._look(), self._settings)
                     job.run(self._watched(observer))
         finally:
             job.close()
             if observer is not None:
-                observer.ended(job)
+                observer.ended(self._look())
         if self._signals > 1:
             raise KeyboardInterrupt
         self.raise_failure()
@@ -140,6 +142,9 @@ class Execution:
 
     # --- progress
 
+    def _look(self) -> JobReport:
+        return look_at(self.job, subtasks=False)
+
     def _watched(self, observer: Observer) -> Callable[[], bool]:
         clock = self.job.ports.clock
         due_s = clock.monotonic_s()
@@ -150,7 +155,7 @@ class Execution:
             now_s = clock.monotonic_s()
             if now_s >= due_s:
                 due_s = now_s + observer.interval_s
-                observer.progress(self.job)
+                observer.progress(self._look())
                 if manager is not None:
                     manager.wake_at(due_s)
             return self._interrupted()

@@ -14,7 +14,7 @@ from millstream.cli.texts import duration_text
 if TYPE_CHECKING:
     from millstream.cli.terminal import Terminal
     from millstream.config import Settings
-    from millstream.runtime.launch import LocalJob
+    from millstream.runtime.job_report import JobReport
 
 INTERVAL_S: Final = 0.25
 _RATES_OVER: Final = 8
@@ -38,16 +38,16 @@ class LiveProgress:
         self._file = file
         self._looks: list[Figures] = []
 
-    def started(self, job: LocalJob, settings: Settings) -> None:
+    def started(self, report: JobReport, settings: Settings) -> None:
         self._looks = []
-        self._terminal.write(self._file, f"{started(job)}\n")
+        self._terminal.write(self._file, f"{started(report)}\n")
 
-    def progress(self, job: LocalJob) -> None:
-        self._looks = [*self._looks[-_RATES_OVER:], Figures.of(job)]
+    def progress(self, report: JobReport) -> None:
+        self._looks = [*self._looks[-_RATES_OVER:], Figures.of(report)]
         self._terminal.draw(_block(self._looks[-1], self._looks[0]))
 
-    def ended(self, job: LocalJob) -> None:
-        self._terminal.write(self._file, "".join(f"{line}\n" for line in summary(job)))
+    def ended(self, report: JobReport) -> None:
+        self._terminal.write(self._file, "".join(f"{line}\n" for line in summary(report)))
 
 
 def _block(now: Figures, before: Figures) -> Table:

@@ -78,11 +78,13 @@ class LocalJob:
     mirror: MetricsMirror | None = None
     report_every_s: float = 10.0
     started_s: float = 0.0
+    started_ms: int = 0
     ended_s: float | None = None
 
     def start(self) -> None:
         """Deploys the job."""
         self.started_s = self.ports.clock.monotonic_s()
+        self.started_ms = self.ports.clock.now_ms()
         if self.job_manager is not None:
             self.job_manager.start()
             if self.mirror is not None:
