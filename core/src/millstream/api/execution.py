@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from millstream.config import Settings
+    from millstream.runtime.control.server import ControlServer
     from millstream.runtime.job_report import JobReport
     from millstream.runtime.job_status import JobExecutionResult
     from millstream.runtime.launch import LocalJob
@@ -67,9 +68,11 @@ class Execution:
             KeyboardInterrupt: it was interrupted twice.
         """
         observer, job = Execution.observer, self.job
+        control: ControlServer | None = None
         try:
             with self._handled_signals(), self._tuned_collector(), job_logging_scope(job.job_name):
                 job.start()
+                control = self._reachable()
                 if observer is None:
                     job.run(self._interrupted)
                 else:
@@ -77,12 +80,22 @@ class Execution:
                     job.run(self._watched(observer))
         finally:
             job.close()
+            if control is not None:
+                control.close(look_at(job))
             if observer is not None:
                 observer.ended(self._look())
         if self._signals > 1:
             raise KeyboardInterrupt
         self.raise_failure()
         return job.result()
+
+    def _reachable(self) -> ControlServer | None:
+        """Lets commands of other terminals reach the job."""
+        if not self._settings.control.enabled:
+            return None
+        from millstream.runtime.control.server import open_control  # sockets cost time to import, which plans and checks do without
+
+        return open_control(self.job, self._settings.control)
 
     def raise_failure(self) -> None:
         """Raises JobFailedError if the job failed."""

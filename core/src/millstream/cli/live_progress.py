@@ -44,13 +44,14 @@ class LiveProgress:
 
     def progress(self, report: JobReport) -> None:
         self._looks = [*self._looks[-_RATES_OVER:], Figures.of(report)]
-        self._terminal.draw(_block(self._looks[-1], self._looks[0]))
+        self._terminal.draw(progress_block(self._looks[-1], self._looks[0]))
 
     def ended(self, report: JobReport) -> None:
         self._terminal.write(self._file, "".join(f"{line}\n" for line in summary(report)))
 
 
-def _block(now: Figures, before: Figures) -> Table:
+def progress_block(now: Figures, before: Figures) -> Table:
+    """The figures, with rates since an earlier look."""
     rate_in, rate_out = now.rates(before)
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)

@@ -35,7 +35,7 @@ class PlainProgress:
         now, before = Figures.of(report), self._before
         self._before = now
         if before is not None:  # the first look is at the very start
-            self._write(_line(now, before))
+            self._write(progress_line(now, before))
 
     def ended(self, report: JobReport) -> None:
         for line in summary(report):
@@ -46,7 +46,8 @@ class PlainProgress:
         self._file.flush()
 
 
-def _line(now: Figures, before: Figures) -> str:
+def progress_line(now: Figures, before: Figures) -> str:
+    """The figures in a line, with rates since an earlier look."""
     rate_in, rate_out = now.rates(before)
     parts = [
         f"{now.job_name}: {now.status} {duration_text(now.elapsed_s)}",

@@ -196,6 +196,20 @@ class MetricsConfig(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ControlConfig(Section):
+    """How commands of another terminal reach a running job."""
+
+    section: ClassVar[str] = "control"
+
+    enabled: Annotated[bool, Flag(), "Listen for `millstream status`, `stop` and the like, of the same user on this machine"] = True
+    folder: Annotated[
+        str | None,
+        Maybe(Text("a folder of its own, for nobody but the user"), "auto"),
+        "Where running jobs have their sockets; auto is `millstream` in $XDG_RUNTIME_DIR, or `millstream-UID` in the temporary folder",
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class LoggingConfig(Section):
     """What is logged."""
 

@@ -10,7 +10,7 @@ MOST_OF_A_PROBLEM: Final = 160
 """Characters of a failure that a report carries; the log has all of it."""
 
 
-class SubtaskReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class SubtaskReport(msgspec.Struct, frozen=True, kw_only=True):
     """One operator of one subtask. Operators of a chain share a task, and with it state, place and times.
 
     Attributes:
@@ -46,7 +46,7 @@ class SubtaskReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     backpressured_ms_per_s: float | None = None
 
 
-class CheckpointsReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class CheckpointsReport(msgspec.Struct, frozen=True, kw_only=True):
     """The checkpoints of a job.
 
     Attributes:
@@ -68,7 +68,7 @@ class CheckpointsReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     last_path: str | None = None
 
 
-class JobReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class JobReport(msgspec.Struct, frozen=True, kw_only=True):
     """One look at a job.
 
     Attributes:

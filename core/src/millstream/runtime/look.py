@@ -103,10 +103,9 @@ def _watermarks(job: LocalJob, manager: JobManager, sinks: set[str]) -> Iterator
 
 def _subtasks(job: LocalJob, manager: JobManager) -> Iterator[SubtaskReport]:
     for vertex in manager.job.vertices:
-        for subtask in range(vertex.parallelism):
-            place = manager.place_of(SubtaskId(vertex.vertex_id, subtask))
-            times = [_time(job, vertex, subtask, name) for name in ("busyTimeMsPerSecond", "idleTimeMsPerSecond", "backPressuredTimeMsPerSecond")]
-            for operator in vertex.chain:
+        tasks = [(manager.place_of(SubtaskId(vertex.vertex_id, subtask)), _times(job, vertex, subtask)) for subtask in range(vertex.parallelism)]
+        for operator in vertex.chain:
+            for subtask, (place, (busy, idle, backpressured)) in enumerate(tasks):
                 scope = (job.job_name, operator.name, str(subtask))
                 yield SubtaskReport(
                     operator=operator.name,
@@ -120,9 +119,9 @@ def _subtasks(job: LocalJob, manager: JobManager) -> Iterator[SubtaskReport]:
                     records_in=_count(job.registry, (*scope, "numRecordsIn")),
                     records_out=_count(job.registry, (*scope, "numRecordsOut")),
                     watermark=_watermark(job.registry, scope),
-                    busy_ms_per_s=times[0],
-                    idle_ms_per_s=times[1],
-                    backpressured_ms_per_s=times[2],
+                    busy_ms_per_s=busy,
+                    idle_ms_per_s=idle,
+                    backpressured_ms_per_s=backpressured,
                 )
 
 
@@ -134,6 +133,12 @@ def _count(registry: MetricRegistry, identifier: tuple[str, ...]) -> int:
 def _watermark(registry: MetricRegistry, scope: tuple[str, ...]) -> int | None:
     value = _gauge(registry, (*scope, "currentInputWatermark"))
     return value if isinstance(value, int) and value > MIN_TIMESTAMP else None
+
+
+def _times(job: LocalJob, vertex: JobVertex, subtask: int) -> tuple[float | None, float | None, float | None]:
+    """Busy, idle and backpressured."""
+    busy, idle, backpressured = (_time(job, vertex, subtask, f"{state}TimeMsPerSecond") for state in ("busy", "idle", "backPressured"))
+    return busy, idle, backpressured
 
 
 def _time(job: LocalJob, vertex: JobVertex, subtask: int, name: str) -> float | None:

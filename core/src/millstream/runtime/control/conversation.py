@@ -1,0 +1,141 @@
+"""One connection to a running job: a request, and what is answered to it until the asker goes or the job is over."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from millstream.errors import ControlRequestInvalid
+from millstream.runtime.control.lines import LineReader
+from millstream.runtime.control.messages import (
+    MOST_REQUEST_BYTES,
+    Accepted,
+    Cancel,
+    Follow,
+    Look,
+    Refused,
+    Reported,
+    Request,
+    Stop,
+    Waiting,
+    decode_request,
+    encode,
+)
+from millstream.runtime.control.peer import peer_uid
+from millstream.runtime.job_status import JobStatus
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from millstream.runtime.control.controlled import ControlledJob
+    from millstream.runtime.control.messages import Answer
+    from millstream.runtime.job_report import JobReport
+
+REQUEST_S: Final = 5.0
+"""Who has connected and not asked by then is let go."""
+
+TAKE_S: Final = 5.0
+"""Who does not take an answer for so long is let go."""
+
+WAITING_S: Final = 1.0
+"""While the JobManager does not come to a request, the asker hears that somebody is there so often."""
+
+_FINAL: Final = frozenset(status.value for status in JobStatus if status.is_final)
+
+
+class Conversation:
+    """Runs on a thread of its own.
+
+    Args:
+        connection: with the asker; closed at the end.
+        job: whom it is about.
+    """
+
+    def __init__(self, connection: socket.socket, job: ControlledJob) -> None:
+        self._connection = connection
+        self._job = job
+        self._news = threading.Event()
+        self._last: JobReport | None = None
+
+    def end(self, last: JobReport) -> None:
+        """The job is over: the JobManager takes no mail any more. Safe from any thread."""
+        self._last = last
+        self._news.set()
+
+    def abandon(self) -> None:
+        """Lets the connection go, in a process that has come about by a fork."""
+        self._connection.close()
+
+    def hold(self) -> None:
+        """Reads the request and answers it."""
+        with self._connection, suppress(OSError):  # the asker has gone, or is too slow
+            self._hold()
+
+    def _hold(self) -> None:
+        uid = peer_uid(self._connection)
+        if uid is not None and uid != os.geteuid():
+            self._send(Refused(reason=f"user {uid} is not user {os.geteuid()}, whose job this is"))
+            return
+        try:
+            line = LineReader(self._connection, MOST_REQUEST_BYTES).read(REQUEST_S)
+            if line is not None:
+                self._answer(decode_request(line))
+        except ControlRequestInvalid as error:
+            self._send(Refused(reason=error.reason))
+
+    def _answer(self, request: Request) -> None:
+        if isinstance(request, Look):
+            self._send_look(subtasks=request.subtasks)
+        elif isinstance(request, Follow):
+            self._follow(request.every_s, subtasks=request.subtasks)
+        elif isinstance(request, Cancel):
+            self._end_job(self._job.cancel)
+        elif isinstance(request, Stop):
+            self._end_job(self._job.stop)
+
+    def _follow(self, every_s: float, *, subtasks: bool) -> None:
+        while not self._send_look(subtasks=subtasks):
+            self._news.wait(every_s)
+            self._news.clear()
+
+    def _end_job(self, action: Callable[[], None]) -> None:
+        self._job.post(action)
+        self._send(Accepted())
+        since_s = time.monotonic()
+        while self._last is None:
+            if not self._news.wait(WAITING_S):
+                self._send(Waiting(for_s=time.monotonic() - since_s))
+            self._news.clear()
+        self._send(Reported(self._last))
+
+    def _send_look(self, *, subtasks: bool) -> bool:
+        """Sends how the job is as soon as the JobManager says so. Whether nothing will follow."""
+        looked: list[JobReport | Exception] = []
+
+        def look() -> None:
+            try:
+                looked.append(self._job.look(subtasks=subtasks))
+            except Exception as error:  # noqa: BLE001 - a gauge of a user or a storage; raised on the JobManager's thread it would end the job
+                looked.append(error)
+            self._news.set()
+
+        since_s = time.monotonic()
+        self._job.post(look)
+        while not looked and self._last is None:
+            if not self._news.wait(WAITING_S):
+                self._send(Waiting(for_s=time.monotonic() - since_s))
+            self._news.clear()
+        found = self._last or looked[0]
+        if isinstance(found, Exception):
+            self._send(Refused(reason=f"the job could not be looked at: {type(found).__name__}: {found}"))
+            return True
+        self._send(Reported(found))
+        return found.status in _FINAL
+
+    def _send(self, answer: Answer) -> None:
+        self._connection.settimeout(TAKE_S)
+        self._connection.sendall(encode(answer))
