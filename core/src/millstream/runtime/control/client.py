@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -64,7 +65,8 @@ class RunningJob:
         with connection:
             try:
                 connection.settimeout(CONNECT_S)
-                connection.sendall(encode(request))
+                with suppress(BrokenPipeError):  # then there may be an answer that says why
+                    connection.sendall(encode(request))
                 reader = LineReader(connection, MOST_ANSWER_BYTES)
                 while (line := reader.read(silence_s)) is not None:
                     answer = decode_answer(line)

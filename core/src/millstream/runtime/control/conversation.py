@@ -77,12 +77,12 @@ class Conversation:
 
     def _hold(self) -> None:
         uid = peer_uid(self._connection)
-        if uid is not None and uid != os.geteuid():
-            self._send(Refused(reason=f"user {uid} is not user {os.geteuid()}, whose job this is"))
-            return
         try:
+            # Also of somebody who is refused: a connection that is closed before all was read takes the answer with it.
             line = LineReader(self._connection, MOST_REQUEST_BYTES).read(REQUEST_S)
-            if line is not None:
+            if uid is not None and uid != os.geteuid():
+                self._send(Refused(reason=f"user {uid} is not user {os.geteuid()}, whose job this is"))
+            elif line is not None:
                 self._answer(decode_request(line))
         except ControlRequestInvalid as error:
             self._send(Refused(reason=error.reason))

@@ -68,8 +68,8 @@ class ControlServer:
 
     def close(self, last: JobReport) -> None:
         """The job is over: whoever asks is told how it ended, and nobody finds the socket any more."""
-        if self._owner != os.getpid():
-            return  # a copy of the process that has the job
+        if self._closed or self._owner != os.getpid():
+            return  # likewise in a copy of the process that has the job
         self._entry.remove()
         self._closed = True
         self._wake.send(b"\0")

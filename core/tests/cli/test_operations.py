@@ -1,0 +1,351 @@
+"""Running jobs as another terminal sees them."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from millstream import DiscardingSink, StreamExecutionEnvironment
+from millstream.api.job_client import JobClient
+from millstream.cli import completed
+from millstream.errors import JobFailedError
+from millstream.runtime.job_status import JobStatus
+
+ENDLESS = """
+if __name__ == "__main__":
+    env.enable_checkpointing(timedelta(milliseconds=50)).set_parallelism(2)
+    env.generate(lambda n: n, rate_per_s=1_000, uid="in").key_by(lambda n: n % 3).reduce(max, uid="highest").sink_to(DiscardingSink(), uid="out")
+    env.execute("orders")
+"""
+
+
+@pytest.fixture(autouse=True)
+def sockets(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where this test's jobs can be reached: others run on this machine."""
+    path = Path(tempfile.mkdtemp(prefix="ms-", dir="/tmp"))
+    monkeypatch.setenv("MILLSTREAM__CONTROL__FOLDER", str(path))
+    yield path
+    shutil.rmtree(path)
+
+
+def wait_for(condition: Callable[[], Any], what: str) -> Any:
+    until_s = time.monotonic() + 10
+    while not (found := condition()):
+        assert time.monotonic() < until_s, f"not within 10 s: {what}"
+        time.sleep(0.005)
+    return found
+
+
+class Terminal:
+    """Another terminal, where a job runs."""
+
+    def __init__(self, script: str, *arguments: str) -> None:
+        command = [sys.executable, "-m", "millstream.cli.entry", "run", script, "--checkpoint-dir", "chk", "--resume", "auto", *arguments]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def end(self) -> str:
+        output, _ = self.process.communicate(timeout=20)
+        return output
+
+
+@pytest.fixture
+def terminal(script: Any, sockets: Path) -> Iterator[Callable[..., Terminal]]:
+    """Starts a script there and waits until its job can be reached."""
+    started: list[Terminal] = []
+
+    def start(body: str = ENDLESS, *arguments: str) -> Terminal:
+        one = Terminal(script(body), *arguments)
+        started.append(one)
+        wait_for(lambda: one.process.poll() is not None or list(sockets.glob(f"{one.process.pid}-*.json")), "the job listens")
+        return one
+
+    yield start
+    for one in started:
+        one.process.kill()
+        one.process.communicate()
+
+
+@pytest.fixture
+def here() -> Iterator[Callable[..., JobClient]]:
+    """Runs a job on a thread of this process."""
+    clients: list[JobClient] = []
+
+    def start(name: str = "orders", *, checkpoints: bool = True, function: Callable[[int], int] = lambda n: n) -> JobClient:
+        env = StreamExecutionEnvironment.get_execution_environment()
+        if checkpoints:
+            env.enable_checkpointing(timedelta(milliseconds=20))
+            env.checkpoint_config.set_checkpoint_storage("memory")
+            env.configure("job.resume", "never")  # that of an earlier test is of no interest
+        env.generate(lambda n: n, rate_per_s=1_000, uid="in").map(function, uid="map").sink_to(DiscardingSink(), uid="out")
+        client = env.execute_async(name)
+        clients.append(client)
+        return client
+
+    yield start
+    for client in clients:
+        client.cancel()
+        with suppress(JobFailedError):
+            client.result(5)
+
+
+def listed(invoke: Any) -> list[dict[str, Any]]:
+    result = invoke("jobs", "--json")
+    assert result.exit_code == 0, result.output
+    found: list[dict[str, Any]] = json.loads(result.stdout)
+    return found
+
+
+# --- two processes
+
+
+def test_a_job_is_listed_watched_and_stopped_from_another_terminal_and_goes_on_from_there(invoke: Any, terminal: Any, sockets: Path) -> None:
+    one = terminal()
+    (job,) = wait_for(lambda: [job for job in listed(invoke) if job["checkpoints"]["completed"]], "a checkpoint")
+    assert (job["job_name"], job["status"], job["pid"]) == ("orders", "running", one.process.pid)
+
+    shown = invoke("status", "orders")
+    assert shown.exit_code == 0
+    assert re.match(r"orders: running .* \| in [\d,]+ \([\d,.]+/s\) \| out .* \| checkpoints \d", shown.stdout)
+    assert re.search(r"^newest checkpoint: /.*/chk/orders/chk-\d+$", shown.stdout, re.MULTILINE)
+    assert re.search(r"^operator +subtask +state +attempt +where +in +out$", shown.stdout, re.MULTILINE)
+    assert re.search(r"^reduce\(max\) +2/2 +running +1 +\S+ +[\d,]+ +[\d,]+$", shown.stdout, re.MULTILINE)
+
+    stopped = invoke("stop", "orders")
+    assert stopped.exit_code == 0, stopped.output
+    assert f"Job 'orders' (process {one.process.pid}) was told to stop." in stopped.stderr
+    assert re.search(r"Job 'orders' stopped after .*\n.*records", stopped.stdout)
+    (kept,) = re.findall(r"^  kept +(/.*/chk/orders/chk-\d+)$", stopped.stdout, re.MULTILINE)
+    assert "Go on from there: the same command with --resume auto" in stopped.stdout
+    output = one.end()
+    assert one.process.returncode == 0
+    assert f"  kept         {kept}\n" in output
+    assert list(sockets.iterdir()) == []
+
+    again = terminal()
+    (job,) = listed(invoke)
+    assert job["checkpoints"]["last_id"] >= int(kept.rpartition("-")[2])
+    cancelled = invoke("cancel", f"orders#{again.process.pid}")
+    assert cancelled.exit_code == 0, cancelled.output
+    assert "Job 'orders' was cancelled after" in cancelled.stdout
+    assert "No checkpoint was kept" in cancelled.stdout
+    again.end()
+
+
+def test_a_job_on_several_processes_says_where_each_subtask_is(invoke: Any, terminal: Any) -> None:
+    terminal(ENDLESS, "--processes", "2")
+
+    def subtasks() -> Any:
+        report = json.loads(invoke("status", "orders", "--json").stdout)
+        found = [one for one in report["subtasks"] if one["uid"] == "out" and one["records_in"]]
+        return report["subtasks"] if found else None
+
+    found = wait_for(subtasks, "records at a sink")
+    assert len({one["where"] for one in found}) == 2
+    assert {one["state"] for one in found} == {"running"}
+    assert invoke("stop", "orders").exit_code == 0
+
+
+@pytest.mark.faults
+def test_a_killed_job_leaves_nothing_that_breaks_a_later_command(invoke: Any, terminal: Any, sockets: Path) -> None:
+    one = terminal()
+    wait_for(lambda: [job for job in listed(invoke) if job["checkpoints"]["completed"]], "a checkpoint")
+    one.process.kill()
+    one.end()
+    assert len(list(sockets.iterdir())) == 2
+    unknown = invoke("status", "orders")
+    assert (unknown.exit_code, unknown.stdout) == (1, "")
+    assert "There is no running job 'orders'. No job of this user runs on this machine." in unknown.stderr
+    assert list(sockets.iterdir()) == []
+    assert listed(invoke) == []
+    terminal()
+    assert [job["job_name"] for job in listed(invoke)] == ["orders"]
+    assert invoke("stop", "orders").exit_code == 0
+
+
+@pytest.mark.faults
+def test_who_waits_for_the_end_of_a_job_that_is_killed_meanwhile_hears_that_it_is_gone(invoke: Any, terminal: Any, sockets: Path) -> None:
+    one = terminal("env.generate(lambda n: __import__('time').sleep(60), uid='in').sink_to(DiscardingSink(), uid='out')\nenv.execute('stuck')\n")
+    threading.Timer(0.3, one.process.kill).start()
+    result = invoke("cancel", "stuck")
+    assert result.exit_code == 1
+    assert re.search(r"Job 'stuck' \(process \d+\) (has broken off the connection|ended before it could say how)", result.stderr)
+
+
+@pytest.mark.faults
+def test_a_job_whose_process_stands_still_is_listed_as_one_that_gives_no_answer(invoke: Any, terminal: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("millstream.cli.jobs._SILENCE_S", 0.2)
+    one = terminal()
+    os.kill(one.process.pid, signal.SIGSTOP)
+    try:
+        (job,) = listed(invoke)
+        table = invoke("jobs").stdout
+    finally:
+        os.kill(one.process.pid, signal.SIGCONT)
+    assert (job["job_name"], job["pid"], job["status"]) == ("orders", one.process.pid, "no answer")
+    assert re.search(rf"^orders +{one.process.pid} +no answer +\d", table, re.MULTILINE)
+
+
+def test_in_a_terminal_the_figures_and_the_subtasks_are_drawn_until_the_job_is_over(invoke: Any, here: Any) -> None:
+    client = here()
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "millstream.cli.entry", "status", "orders", "--watch"]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm", "COLUMNS": "120"}) as process:
+        os.close(theirs)
+        output = b""
+        while True:
+            try:
+                part = os.read(ours, 65_536)
+            except OSError:  # how Linux tells that the other side has closed
+                break
+            if not part:
+                break
+            output += part
+            if output.count(b"records in") == 2:
+                client.stop()
+    os.close(ours)
+    assert process.returncode == 0, output
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", output.decode().replace("\r", ""))
+    assert "running" in text
+    assert "sink(DiscardingSink)" in text
+    assert "Job 'orders' stopped after" in text
+
+
+# --- one process is enough
+
+
+def test_jobs_of_one_name_are_told_apart(invoke: Any, here: Any) -> None:
+    here("twice", checkpoints=False)
+    here("twice", checkpoints=False)
+    assert [job["job_name"] for job in listed(invoke)] == ["twice", "twice"]
+    refused = invoke("cancel", "twice")
+    assert refused.exit_code == 1
+    first, second = (job["run_id"] for job in listed(invoke))
+    assert re.search(r"2 running jobs are called 'twice'\. Name one of them: ", refused.stderr)
+    assert {first, second} <= set(re.findall(r"[0-9a-f]{32}", refused.stderr))
+    assert invoke("cancel", first).exit_code == 0
+    assert [job["run_id"] for job in listed(invoke)] == [second]
+
+
+def test_an_unknown_job_is_refused_with_the_nearest_name(invoke: Any, here: Any) -> None:
+    here()
+    for command in ("status", "stop", "cancel"):
+        refused = invoke(command, "order")
+        assert (refused.exit_code, refused.stdout) == (1, "")
+        assert "There is no running job 'order'. Did you mean 'orders'? Running: orders." in refused.stderr
+
+
+def test_without_waiting_a_command_returns_when_the_job_was_told(invoke: Any, here: Any) -> None:
+    client = here()
+    result = invoke("stop", "orders", "--no-wait")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "was told to stop" in result.stderr
+    assert client.result(5).status is JobStatus.SUSPENDED
+
+
+def test_a_job_that_fails_while_its_end_is_waited_for_is_a_failure_of_the_command(invoke: Any, here: Any) -> None:
+    inside, release = threading.Event(), threading.Event()
+
+    def fail_late(n: int) -> int:
+        inside.set()
+        release.wait(10)
+        raise ValueError("bad record")
+
+    here(function=fail_late)
+    assert inside.wait(5)
+    threading.Timer(0.1, release.set).start()
+    result = invoke("stop", "orders")
+    assert result.exit_code == 1
+    assert re.search(r"Job 'orders' failed after", result.stdout)
+    assert "Its last failure: ValueError: bad record" in result.stderr
+
+
+def test_watching_in_a_pipe_gives_lines_and_the_summary(invoke: Any, here: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("millstream.cli.status._LINES_EVERY_S", 0.05)
+    client = here()
+    threading.Timer(0.4, client.stop).start()
+    result = invoke("status", "orders", "--watch")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert sum(line.startswith("orders: running ") for line in lines) > 2
+    assert any(line.startswith("Job 'orders' stopped after") for line in lines)
+
+
+def test_as_json_a_watch_is_a_report_a_line_and_the_last_says_how_it_ended(invoke: Any, here: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("millstream.cli.status._JSON_EVERY_S", 0.05)
+    client = here()
+    threading.Timer(0.4, client.cancel).start()
+    reports = [json.loads(line) for line in invoke("status", "orders", "--watch", "--json").stdout.splitlines()]
+    assert len(reports) > 2
+    assert [report["status"] for report in reports][-1] == "canceled"
+    assert {len(report["subtasks"]) for report in reports} == {3}
+
+
+def test_a_job_inside_a_user_function_is_busy_and_can_still_be_cancelled(invoke: Any, here: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("millstream.cli.status._MOST_WAITING_S", 0.05)
+    monkeypatch.setattr("millstream.runtime.control.conversation.WAITING_S", 0.05)
+    inside, release = threading.Event(), threading.Event()
+
+    def stand_still(n: int) -> int:
+        inside.set()
+        release.wait(10)
+        return n
+
+    here(function=stand_still)
+    assert inside.wait(5)
+    assert [job["status"] for job in listed(invoke)] == ["busy"]
+    refused = invoke("status", "orders")
+    assert refused.exit_code == 1
+    assert "has been inside a user function for" in refused.stderr
+    threading.Timer(0.1, release.set).start()
+    assert invoke("cancel", "orders").exit_code == 0
+
+
+def test_names_of_running_jobs_are_completed(here: Any, sockets: Path) -> None:
+    here("orders")
+    here("clicks")
+    here("clicks")
+
+    def words(begun: str) -> list[str]:
+        return [item.value for item in completed.running(None, None, begun)]  # type: ignore[arg-type]
+
+    assert words("") == [f"clicks#{os.getpid()}"] * 2 + ["orders"]
+    assert words("or") == ["orders"]
+    sockets.chmod(0o755)
+    assert words("") == []  # a Tab is not the time for errors
+    sockets.chmod(0o700)
+
+
+def test_a_job_that_is_not_to_be_reached_has_no_socket(invoke: Any, here: Any, sockets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILLSTREAM__CONTROL__ENABLED", "false")
+    client = here()
+    wait_for(lambda: client.status() is JobStatus.RUNNING, "the job runs")
+    assert list(sockets.iterdir()) == []
+
+
+def test_a_job_that_cannot_have_a_socket_says_so_and_runs(invoke: Any, script: Any, sockets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILLSTREAM__CONTROL__FOLDER", str(sockets / ("x" * 90)))
+    result = invoke("run", script('env.from_collection([1, 2]).print()\nenv.execute("two")'))
+    assert (result.exit_code, result.stdout) == (0, "1\n2\n")
+    assert "commands of another terminal cannot reach job two: The folder" in result.stderr
+    assert "its path has more than" in result.stderr
+
+
+def test_no_running_job_is_no_error(invoke: Any) -> None:
+    result = invoke("jobs")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "No job of this user runs on this machine.\n")
