@@ -82,19 +82,22 @@ def terminal(script: Any, sockets: Path) -> Iterator[Callable[..., Terminal]]:
 
 
 @pytest.fixture
-def here() -> Iterator[Callable[..., JobClient]]:
+def here(sockets: Path) -> Iterator[Callable[..., JobClient]]:
     """Runs a job on a thread of this process."""
     clients: list[JobClient] = []
 
-    def start(name: str = "orders", *, checkpoints: bool = True, function: Callable[[int], int] = lambda n: n) -> JobClient:
+    def start(name: str = "orders", *, checkpoints: bool = True, function: Callable[[int], int] = lambda n: n, reachable: bool = True) -> JobClient:
         env = StreamExecutionEnvironment.get_execution_environment()
         if checkpoints:
             env.enable_checkpointing(timedelta(milliseconds=20))
             env.checkpoint_config.set_checkpoint_storage("memory")
             env.configure("job.resume", "never")  # that of an earlier test is of no interest
         env.generate(lambda n: n, rate_per_s=1_000, uid="in").map(function, uid="map").sink_to(DiscardingSink(), uid="out")
+        before = list(sockets.glob("*.json"))
         client = env.execute_async(name)
         clients.append(client)
+        if reachable:
+            wait_for(lambda: len(list(sockets.glob("*.json"))) > len(before), "the job listens")
         return client
 
     yield start
@@ -333,7 +336,7 @@ def test_names_of_running_jobs_are_completed(here: Any, sockets: Path) -> None:
 
 def test_a_job_that_is_not_to_be_reached_has_no_socket(invoke: Any, here: Any, sockets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MILLSTREAM__CONTROL__ENABLED", "false")
-    client = here()
+    client = here(reachable=False)
     wait_for(lambda: client.status() is JobStatus.RUNNING, "the job runs")
     assert list(sockets.iterdir()) == []
 

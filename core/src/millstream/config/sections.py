@@ -192,7 +192,7 @@ class MetricsConfig(Section):
     section: ClassVar[str] = "metrics"
 
     report_interval: Annotated[timedelta, Duration(_MILLISECOND), "Time between two reports"] = timedelta(seconds=10)
-    reporters: Annotated[tuple[str, ...], Names(), "Names of metrics reporters (`millstream plugins` lists them)"] = ()
+    reporters: Annotated[tuple[str, ...], Names(), "Names of metrics reporters (`millstream plugins` lists them), each as NAME or NAME:ARGUMENT"] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
