@@ -319,10 +319,32 @@ def test_a_job_inside_a_user_function_is_busy_and_can_still_be_cancelled(invoke:
     assert invoke("cancel", "orders").exit_code == 0
 
 
+def test_who_is_interrupted_while_waiting_leaves_the_job_to_its_end(here: Any) -> None:
+    inside, release = threading.Event(), threading.Event()
+
+    def stand_still(n: int) -> int:
+        inside.set()
+        release.wait(10)
+        return n
+
+    client = here(function=stand_still)
+    assert inside.wait(5)
+    command = [sys.executable, "-m", "millstream.cli.entry", "cancel", "orders"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert f"Job 'orders' (process {os.getpid()}) was told to end." in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(5) == 130
+        assert "was told to end, and is left to it." in process.stderr.read()
+    assert client.status() is JobStatus.RUNNING
+    release.set()
+    assert client.result(5).status is JobStatus.CANCELED
+
+
 def test_names_of_running_jobs_are_completed(here: Any, sockets: Path) -> None:
     here("orders")
-    here("clicks")
-    here("clicks")
+    here("clicks", checkpoints=False)
+    here("clicks", checkpoints=False)
 
     def words(begun: str) -> list[str]:
         return [item.value for item in completed.running(None, None, begun)]  # type: ignore[arg-type]
