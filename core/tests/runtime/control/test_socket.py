@@ -25,6 +25,7 @@ from millstream.runtime.control import client, conversation
 from millstream.runtime.control.client import RunningJob, find_job, running_jobs
 from millstream.runtime.control.entry import Entry, Note, entries
 from millstream.runtime.control.messages import Accepted, Cancel, Follow, Look, Refused, Reported, Stop, Waiting, decode_answer, encode
+from millstream.runtime.control.peer import peer_uid
 from millstream.runtime.control.server import MOST_CONVERSATIONS, ControlServer
 from millstream.runtime.job_report import JobReport
 
@@ -180,6 +181,28 @@ def test_another_user_is_refused(found: RunningJob, connection: socket.socket, m
     monkeypatch.setattr(client, "peer_uid", lambda _: os.geteuid() + 1)
     with pytest.raises(JobUnreachable, match="has a socket that user"):
         list(found.ask(Cancel()))
+
+
+@pytest.mark.skipif(sys.platform not in ("linux", "darwin"), reason="the kernel does not tell")
+def test_the_kernel_says_whose_connection_it_is(server: ControlServer, connection: socket.socket) -> None:
+    assert peer_uid(connection) == os.geteuid()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_user_who_came_through_the_folder_is_refused_by_what_the_kernel_says(server: ControlServer, found: RunningJob, sockets: str) -> None:
+    os.chmod(sockets, 0o711)  # noqa: S103 - as if the folder did not keep them out
+    os.chmod(found.entry.socket, 0o622)  # noqa: S103
+    program = dedent("""
+        import os, socket, sys
+        os.setuid(65534)
+        asker = socket.socket(socket.AF_UNIX)
+        asker.connect(sys.argv[1])
+        asker.sendall(sys.stdin.buffer.read())
+        print(asker.makefile().read())
+        """)
+    command = [sys.executable, "-c", program, found.entry.socket]
+    asked = subprocess.run(command, input=encode(Cancel()), capture_output=True, timeout=20, check=False)
+    assert decode_answer(asked.stdout.strip()) == Refused("user 65534 is not user 0, whose job this is"), asked.stderr
 
 
 def answer_of(connection: socket.socket) -> Refused:
