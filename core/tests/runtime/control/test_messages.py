@@ -77,7 +77,7 @@ PLAIN = st.recursive(
 FIELDS = st.dictionaries(st.sampled_from(["request", "answer", "version", "subtasks", "every_s", "report", "for_s", "reason"]), PLAIN)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary() | FIELDS.map(msgspec.json.encode))
 def test_any_bytes_are_a_request_or_refused(line: bytes) -> None:
     for decode, kinds in ((decode_request, (Look, Follow, Cancel, Stop)), (decode_answer, (Accepted, Refused, Waiting, Reported))):
