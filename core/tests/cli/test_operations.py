@@ -358,6 +358,18 @@ def test_a_job_that_is_not_to_be_reached_has_no_socket(invoke: Any, here: Any, s
     assert list(sockets.iterdir()) == []
 
 
+def test_a_program_that_ends_beside_its_running_job_leaves_no_socket(script: Any, sockets: Path) -> None:
+    body = """
+        import os, time
+        env.generate(lambda n: n, rate_per_s=1_000, uid="in").sink_to(DiscardingSink(), uid="out")
+        env.execute_async("orders")
+        while not any(name.endswith(".json") for name in os.listdir(os.environ["MILLSTREAM__CONTROL__FOLDER"])):
+            time.sleep(0.005)
+        """
+    subprocess.run([sys.executable, script(body)], timeout=20, check=True)
+    assert list(sockets.iterdir()) == []
+
+
 def test_a_job_that_cannot_have_a_socket_says_so_and_runs(invoke: Any, script: Any, sockets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MILLSTREAM__CONTROL__FOLDER", str(sockets / ("x" * 90)))
     result = invoke("run", script('env.from_collection([1, 2]).print()\nenv.execute("two")'))

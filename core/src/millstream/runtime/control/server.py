@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import selectors
@@ -86,6 +87,11 @@ class ControlServer:
         for conversation in self._conversations:
             conversation.abandon()
 
+    def forget(self) -> None:
+        """Takes the entry away; the process is about to end."""
+        if self._owner == os.getpid():
+            self._entry.remove()
+
     def _release(self, *, remove: bool = True) -> None:
         for one in (self._listener, self._wake, self._woken):
             one.close()
@@ -130,6 +136,13 @@ _servers: WeakSet[ControlServer] = WeakSet()
 def _let_go() -> None:
     for server in list(_servers):
         server.abandon()
+
+
+@atexit.register
+def _forget() -> None:
+    """Of jobs on threads that end with the process, nothing is left to be found."""
+    for server in list(_servers):
+        server.forget()
 
 
 os.register_at_fork(after_in_child=_let_go)
