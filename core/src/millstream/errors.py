@@ -524,6 +524,60 @@ class CheckpointFailed(MillstreamError):
 
 
 @dataclass(kw_only=True, eq=False)
+class SavepointFailed(MillstreamError):
+    """A savepoint could not be taken, or the job could not be stopped as it was asked to. What was written of the savepoint is removed."""
+
+    code: ClassVar[str] = "savepoint-failed"
+    permanent: ClassVar[bool] = False
+    job_name: str
+    reason: str
+    fix: str
+
+    def sentence(self) -> str:
+        return f"The savepoint of job {self.job_name!r} failed: {self.reason.rstrip('.')}. {self.fix}"
+
+
+@dataclass(kw_only=True, eq=False)
+class StopFailed(MillstreamError):
+    """A job did not end in the way that `stop` asked for."""
+
+    code: ClassVar[str] = "stop-failed"
+    permanent: ClassVar[bool] = False
+    job_name: str
+    reason: str
+    fix: str
+
+    def sentence(self) -> str:
+        return f"Job {self.job_name!r} was not stopped: {self.reason.rstrip('.')}. {self.fix}"
+
+
+@dataclass(kw_only=True, eq=False)
+class SavepointsUnsupported(MillstreamError):
+    """A place for savepoints whose storage keeps none."""
+
+    code: ClassVar[str] = "savepoints-unsupported"
+    target: str
+    storage: str
+
+    def sentence(self) -> str:
+        return (
+            f"There can be no savepoint at {self.target}: {self.storage} does not keep any. Give a folder that every process of the job reaches, "
+            "or the URL of a storage that outlives the job."
+        )
+
+
+@dataclass(kw_only=True, eq=False)
+class NoSavepointTarget(MillstreamError):
+    """A savepoint was asked for without saying where it goes."""
+
+    code: ClassVar[str] = "savepoint-target-missing"
+    job_name: str
+
+    def sentence(self) -> str:
+        return f"It is not known where the savepoint of job {self.job_name!r} goes. Give a folder, or set checkpoint.savepoint_dir."
+
+
+@dataclass(kw_only=True, eq=False)
 class CheckpointStorageFailed(MillstreamError):
     """What a job keeps beside its checkpoints, such as the record of its run, could not be read or written."""
 

@@ -11,7 +11,7 @@ import platform
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from millstream.__about__ import __version__
 from millstream.checkpoint.coordinator import CheckpointCoordinator, PendingCheckpoint, Purpose
@@ -19,7 +19,7 @@ from millstream.checkpoint.manifest import Manifest, OperatorInfo
 from millstream.checkpoint.messages import CheckpointAcknowledged, CheckpointCompleted, CheckpointDeclined
 from millstream.checkpoint.restore import RestorePlan
 from millstream.checkpoint.store import CompletedCheckpoints, RunRecord
-from millstream.errors import CheckpointStorageFailed, MillstreamError, TaskManagerLost
+from millstream.errors import CheckpointStorageFailed, MillstreamError, SavepointFailed, TaskManagerLost
 from millstream.graph.execution_graph import ExecutionGraph, ExecutionState, SubtaskId
 from millstream.plugins.notices import CheckpointCompleted as CheckpointNotice
 from millstream.plugins.notices import JobFailed, JobStarted
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from millstream.graph.job_graph import JobGraph
 
 log = logging.getLogger(__name__)
+
+Done: TypeAlias = "Callable[[str | None, Exception | None], None]"
+"""Takes a path, or an error."""
 
 NOTIFY_AGAIN_S = 1.0
 """A task that was told of the last checkpoint and does not end is told again after this time: the message may be lost."""
@@ -214,8 +217,26 @@ class JobManager:
         if self._settings.checkpoint.retention == "delete_on_cancellation":
             self._clean_up()
 
-    def stop(self) -> None:
-        """Ends the job with one more checkpoint, behind which nothing is processed; it is kept. Without checkpoints: cancels."""
+    def savepoint(self, target: str | None, done: Done) -> None:
+        """Takes a savepoint while the job runs on. On the JobManager's thread.
+
+        Args:
+            target: folder or URL below which it goes; None for the setting `checkpoint.savepoint_dir`.
+            done: called once, on the JobManager's thread, with where the savepoint is, or with why there is none.
+        """
+        done(None, SavepointFailed(job_name=self.job.job_name, reason="not built yet", fix=""))
+
+    def stop(self, *, drain: bool = False, savepoint: str | bool = False, done: Done = lambda path, error: None) -> None:
+        """Ends the job with one more checkpoint, behind which nothing is processed; it is kept. Without checkpoints: cancels.
+
+        On the JobManager's thread.
+
+        Args:
+            drain: let event time end first, so that all windows and timers fire: the job has FINISHED then, and else is SUSPENDED.
+            savepoint: take a savepoint as well, below this folder or URL; True for the setting `checkpoint.savepoint_dir`.
+            done: called once, on the JobManager's thread, when the job has ended, with where the savepoint is (without one: where the last
+                checkpoint is, if it was kept); or when it is known that it will not end so, with why.
+        """
         if self.status.is_final:
             return
         if self._settings.checkpoint.interval is None or self.status is not JobStatus.RUNNING:
