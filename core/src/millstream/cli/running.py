@@ -13,7 +13,7 @@ from millstream.cli.job_options import resolve
 from millstream.cli.summary import summary
 from millstream.errors import JobUnreachable
 from millstream.runtime.control.client import RunningJob, find_job, running_jobs
-from millstream.runtime.control.messages import Accepted, Reported
+from millstream.runtime.control.messages import Accepted, Reported, SavepointTaken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +55,8 @@ def end_job(job: RunningJob, request: Request, *, what: str, wait: bool) -> JobR
             if isinstance(answer, Reported):
                 click.echo("\n".join(summary(answer.report)))
                 return answer.report
+            if isinstance(answer, SavepointTaken):
+                click.echo(f"Savepoint: {answer.path}")
             if isinstance(answer, Accepted):
                 click.echo(f"{told}.", err=True)
                 if not wait:
@@ -69,6 +71,11 @@ def exit_with(report: JobReport | None, *good: JobStatus) -> None:
     if report.problem:
         click.echo(f"Its last failure: {report.problem}", err=True)
     raise click.exceptions.Exit(1)
+
+
+def absolute(target: str | None) -> str | None:
+    """A folder as the job finds it, which has another working folder; a URL as it is."""
+    return target if target is None or "://" in target else os.path.abspath(os.path.expanduser(target))
 
 
 @contextmanager

@@ -18,6 +18,8 @@ from millstream.runtime.control.messages import (
     Look,
     Refused,
     Reported,
+    Savepoint,
+    SavepointTaken,
     Stop,
     Waiting,
     decode_answer,
@@ -27,8 +29,8 @@ from millstream.runtime.control.messages import (
 from millstream.runtime.job_report import JobReport
 
 REPORT = JobReport(job_name="j", run_id="r", status="running", pid=1, started_ms=0, now_ms=0, elapsed_s=0.0)
-REQUESTS = [Look(), Look(subtasks=False), Follow(every_s=0.5), Cancel(), Stop()]
-ANSWERS = [Accepted(), Refused("no"), Waiting(1.5), Reported(REPORT)]
+REQUESTS = [Look(), Look(subtasks=False), Follow(every_s=0.5), Cancel(), Stop(), Stop(drain=True, savepoint="/s"), Stop(savepoint=True), Savepoint()]
+ANSWERS = [Accepted(), SavepointTaken("/s/1"), Refused("no"), Waiting(1.5), Reported(REPORT)]
 
 
 @pytest.mark.parametrize("request_", REQUESTS)
@@ -74,13 +76,19 @@ PLAIN = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=5,
 )
-FIELDS = st.dictionaries(st.sampled_from(["request", "answer", "version", "subtasks", "every_s", "report", "for_s", "reason"]), PLAIN)
+FIELDS = st.dictionaries(
+    st.sampled_from(["request", "answer", "version", "subtasks", "every_s", "report", "for_s", "reason", "drain", "savepoint", "target", "path"]),
+    PLAIN,
+)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary() | FIELDS.map(msgspec.json.encode))
 def test_any_bytes_are_a_request_or_refused(line: bytes) -> None:
-    for decode, kinds in ((decode_request, (Look, Follow, Cancel, Stop)), (decode_answer, (Accepted, Refused, Waiting, Reported))):
+    for decode, kinds in (
+        (decode_request, (Look, Follow, Cancel, Stop, Savepoint)),
+        (decode_answer, (Accepted, Refused, SavepointTaken, Waiting, Reported)),
+    ):
         with suppress(ControlRequestInvalid):
             assert isinstance(decode(line), kinds)
 

@@ -24,7 +24,20 @@ from millstream.errors import AmbiguousJob, ControlFolderUnusable, ControlReques
 from millstream.runtime.control import client, conversation
 from millstream.runtime.control.client import RunningJob, find_job, running_jobs
 from millstream.runtime.control.entry import Entry, Note, entries
-from millstream.runtime.control.messages import Accepted, Cancel, Follow, Look, Refused, Reported, Stop, Waiting, decode_answer, encode
+from millstream.runtime.control.messages import (
+    Accepted,
+    Cancel,
+    Follow,
+    Look,
+    Refused,
+    Reported,
+    Savepoint,
+    SavepointTaken,
+    Stop,
+    Waiting,
+    decode_answer,
+    encode,
+)
 from millstream.runtime.control.peer import peer_uid
 from millstream.runtime.control.server import MOST_CONVERSATIONS, ControlServer
 from millstream.runtime.job_report import JobReport
@@ -42,6 +55,8 @@ class Job:
     def __init__(self) -> None:
         self.mail: queue.Queue[Callable[[], None]] = queue.Queue()
         self.told: list[str] = []
+        self.asked: Any = None
+        self.done: Any = None
         self.failing = False
         self.paused = threading.Event()
         self._over = threading.Event()
@@ -69,8 +84,17 @@ class Job:
     def cancel(self) -> None:
         self.told.append("cancel")
 
-    def stop(self) -> None:
+    def stop(self, *, drain: bool, savepoint: str | bool, done: Any) -> None:
         self.told.append("stop")
+        self.asked = (drain, savepoint)
+        self.done = done
+
+    def savepoint(self, target: str | None, done: Any) -> None:
+        self.told.append("savepoint")
+        self.asked = target
+        self.done = done
+        if target == "/raises":
+            raise OSError("no space")
 
     def end(self) -> None:
         self._over.set()
@@ -142,6 +166,52 @@ def test_who_ends_a_job_hears_at_once_that_it_was_told_and_later_how_it_ended(
     wait_for(lambda: job.told == [told], "the job is told")
     server.close(report("suspended"))
     assert [answer for answer in answers if not isinstance(answer, Waiting)] == [Reported(report("suspended"))]
+
+
+def without_waiting(answers: Any) -> list[Any]:
+    return [answer for answer in answers if not isinstance(answer, Waiting)]
+
+
+def test_who_stops_a_job_with_a_savepoint_hears_where_it_is_and_how_the_job_ended(server: ControlServer, job: Job, found: RunningJob) -> None:
+    answers = found.ask(Stop(drain=True, savepoint="/backups"))
+    assert next(answers) == Accepted()
+    wait_for(lambda: job.told == ["stop"], "the job is told")
+    assert job.asked == (True, "/backups")
+    job.post(lambda: job.done("/backups/savepoint-1", None))
+    assert next(answers) == SavepointTaken("/backups/savepoint-1")
+    server.close(report("finished"))
+    assert without_waiting(answers) == [Reported(report("finished"))]
+
+
+def test_a_stop_that_will_not_happen_is_refused_with_the_reason_and_the_job_runs_on(job: Job, found: RunningJob) -> None:
+    answers = found.ask(Stop(savepoint=True))
+    assert next(answers) == Accepted()
+    wait_for(lambda: job.told == ["stop"], "the job is told")
+    job.post(lambda: job.done(None, OSError("the disk is full")))
+    with pytest.raises(RequestRefused, match="the disk is full"):
+        without_waiting(answers)
+
+
+def test_who_asks_for_a_savepoint_hears_where_it_is(job: Job, found: RunningJob) -> None:
+    answers = found.ask(Savepoint(target="/backups"))
+    assert next(answers) == Accepted()
+    wait_for(lambda: job.told == ["savepoint"], "the job is told")
+    job.post(lambda: job.done("/backups/savepoint-1", None))
+    assert without_waiting(answers) == [SavepointTaken("/backups/savepoint-1")]
+
+
+def test_a_savepoint_of_a_job_that_is_over_meanwhile_is_answered_by_its_end(server: ControlServer, job: Job, found: RunningJob) -> None:
+    answers = found.ask(Savepoint())
+    assert next(answers) == Accepted()
+    wait_for(lambda: job.told == ["savepoint"], "the job is told")
+    server.close(report("failed"))
+    assert without_waiting(answers) == [Reported(report("failed"))]
+
+
+def test_what_a_savepoint_raises_is_refused_and_does_not_reach_the_job(found: RunningJob) -> None:
+    with pytest.raises(RequestRefused, match="no space"):
+        list(found.ask(Savepoint(target="/raises")))
+    assert list(found.ask(Look())) == [Reported(report(records_in=7))]
 
 
 def test_who_follows_a_job_gets_reports_until_the_last(server: ControlServer, job: Job, found: RunningJob) -> None:
@@ -286,7 +356,7 @@ def test_a_process_that_the_job_has_forked_neither_answers_nor_takes_the_entry_a
         from millstream.runtime.control.server import ControlServer
         class Job:
             def post(self, action): pass
-            look = cancel = stop = None
+            look = cancel = stop = savepoint = None
         note = Note(job_name="orders", run_id="r", pid=os.getpid(), started_ms=0)
         server = ControlServer(Job(), sys.argv[1], note)
         child = os.fork()

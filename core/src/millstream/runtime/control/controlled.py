@@ -9,7 +9,7 @@ from millstream.runtime.look import look_at
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from millstream.runtime.job_manager import JobManager
+    from millstream.runtime.job_manager import Done, JobManager
     from millstream.runtime.job_report import JobReport
     from millstream.runtime.launch import LocalJob
 
@@ -26,8 +26,11 @@ class ControlledJob(Protocol):
     def cancel(self) -> None:
         """Ends it now."""
 
-    def stop(self) -> None:
-        """Ends it with a last checkpoint."""
+    def stop(self, *, drain: bool, savepoint: str | bool, done: Done) -> None:
+        """Ends it with a last checkpoint; see `JobManager.stop`."""
+
+    def savepoint(self, target: str | None, done: Done) -> None:
+        """Takes a savepoint; see `JobManager.savepoint`."""
 
 
 class ControlledLocalJob:
@@ -46,5 +49,8 @@ class ControlledLocalJob:
     def cancel(self) -> None:
         self._job_manager.cancel()
 
-    def stop(self) -> None:
-        self._job_manager.stop()
+    def stop(self, *, drain: bool, savepoint: str | bool, done: Done) -> None:
+        self._job_manager.stop(drain=drain, savepoint=savepoint, done=done)
+
+    def savepoint(self, target: str | None, done: Done) -> None:
+        self._job_manager.savepoint(target, done)

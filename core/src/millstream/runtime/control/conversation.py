@@ -19,6 +19,8 @@ from millstream.runtime.control.messages import (
     Refused,
     Reported,
     Request,
+    Savepoint,
+    SavepointTaken,
     Stop,
     Waiting,
     decode_request,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from millstream.runtime.control.controlled import ControlledJob
     from millstream.runtime.control.messages import Answer
+    from millstream.runtime.job_manager import Done
     from millstream.runtime.job_report import JobReport
 
 REQUEST_S: Final = 5.0
@@ -45,6 +48,14 @@ WAITING_S: Final = 1.0
 """While the JobManager does not come to a request, the asker hears that somebody is there so often."""
 
 _FINAL: Final = frozenset(status.value for status in JobStatus if status.is_final)
+
+
+class _Outcome:
+    """What came of something that takes time."""
+
+    path: str | None = None
+    error: Exception | None = None
+    known = False
 
 
 class Conversation:
@@ -93,24 +104,75 @@ class Conversation:
         elif isinstance(request, Follow):
             self._follow(request.every_s, subtasks=request.subtasks)
         elif isinstance(request, Cancel):
-            self._end_job(self._job.cancel)
+            self._cancel()
         elif isinstance(request, Stop):
-            self._end_job(self._job.stop)
+            self._stop(request)
+        elif isinstance(request, Savepoint):
+            self._savepoint(request)
 
     def _follow(self, every_s: float, *, subtasks: bool) -> None:
         while not self._send_look(subtasks=subtasks):
             self._news.wait(every_s)
             self._news.clear()
 
-    def _end_job(self, action: Callable[[], None]) -> None:
-        self._job.post(action)
+    def _cancel(self) -> None:
+        self._job.post(self._job.cancel)
         self._send(Accepted())
+        self._await_end()
+
+    def _stop(self, request: Stop) -> None:
+        outcome = self._begin(lambda done: self._job.stop(drain=request.drain, savepoint=request.savepoint, done=done))
+        if not self._refuse(outcome):
+            if request.savepoint and outcome.path is not None:
+                self._send(SavepointTaken(outcome.path))
+            self._await_end()
+
+    def _savepoint(self, request: Savepoint) -> None:
+        outcome = self._begin(lambda done: self._job.savepoint(request.target, done))
+        if self._refuse(outcome):
+            return
+        if outcome.path is not None:
+            self._send(SavepointTaken(outcome.path))
+        elif self._last is not None:
+            self._send(Reported(self._last))
+
+    def _begin(self, action: Callable[[Done], None]) -> _Outcome:
+        """Has the JobManager do something that takes time, and waits until it is done or the job is over."""
+        outcome = _Outcome()
+
+        def done(path: str | None, error: Exception | None) -> None:
+            outcome.path, outcome.error, outcome.known = path, error, True
+            self._news.set()
+
+        def begin() -> None:
+            try:
+                action(done)
+            except Exception as error:  # noqa: BLE001 - an error of what was asked, not of the job: raised here it would end the job
+                done(None, error)
+
+        self._job.post(begin)
+        self._send(Accepted())
+        self._await(lambda: outcome.known or self._last is not None)
+        return outcome
+
+    def _refuse(self, outcome: _Outcome) -> bool:
+        """Says why it is not done, if it is not."""
+        if outcome.error is not None:
+            self._send(Refused(reason=str(outcome.error)))
+        return outcome.error is not None
+
+    def _await_end(self) -> None:
+        self._await(lambda: self._last is not None)
+        if self._last is not None:
+            self._send(Reported(self._last))
+
+    def _await(self, condition: Callable[[], bool]) -> None:
+        """Returns when it holds; meanwhile the asker hears that somebody is there."""
         since_s = time.monotonic()
-        while self._last is None:
+        while not condition():
             if not self._news.wait(WAITING_S):
                 self._send(Waiting(for_s=time.monotonic() - since_s))
             self._news.clear()
-        self._send(Reported(self._last))
 
     def _send_look(self, *, subtasks: bool) -> bool:
         """Sends how the job is as soon as the JobManager says so. Whether nothing will follow."""
@@ -123,12 +185,8 @@ class Conversation:
                 looked.append(error)
             self._news.set()
 
-        since_s = time.monotonic()
         self._job.post(look)
-        while not looked and self._last is None:
-            if not self._news.wait(WAITING_S):
-                self._send(Waiting(for_s=time.monotonic() - since_s))
-            self._news.clear()
+        self._await(lambda: bool(looked) or self._last is not None)
         found = self._last or looked[0]
         if isinstance(found, Exception):
             self._send(Refused(reason=f"the job could not be looked at: {type(found).__name__}: {found}"))

@@ -43,10 +43,28 @@ class Cancel(_Request, frozen=True, kw_only=True, tag="cancel"):
 
 
 class Stop(_Request, frozen=True, kw_only=True, tag="stop"):
-    """Ends the job with a last checkpoint. Answered by `Accepted`, and by a `Reported` when it is over."""
+    """Ends the job with a last checkpoint. Answered by `Accepted`, by a `SavepointTaken` if there is one, and by a `Reported` when it is over.
+
+    Attributes:
+        drain: let event time end first.
+        savepoint: take a savepoint as well, below this absolute folder or URL; True for where the job's settings say.
+    """
+
+    drain: bool = False
+    savepoint: str | bool = False
 
 
-Request: TypeAlias = Look | Follow | Cancel | Stop
+class Savepoint(_Request, frozen=True, kw_only=True, tag="savepoint"):
+    """Takes a savepoint, and the job runs on. Answered by `Accepted` and a `SavepointTaken`, or by a `Reported` if the job is over before.
+
+    Attributes:
+        target: absolute folder or URL below which it goes; None for where the job's settings say.
+    """
+
+    target: str | None = None
+
+
+Request: TypeAlias = Look | Follow | Cancel | Stop | Savepoint
 
 
 class Reported(msgspec.Struct, frozen=True, tag_field="answer", tag="report"):
@@ -59,8 +77,18 @@ class Accepted(msgspec.Struct, frozen=True, tag_field="answer", tag="accepted"):
     """The JobManager was told."""
 
 
+class SavepointTaken(msgspec.Struct, frozen=True, tag_field="answer", tag="savepoint"):
+    """It is durable.
+
+    Attributes:
+        path: where, for `--resume`.
+    """
+
+    path: str
+
+
 class Waiting(msgspec.Struct, frozen=True, tag_field="answer", tag="waiting"):
-    """The JobManager has not come to it yet: a user function may keep its thread.
+    """What was asked for has not happened yet. After a look: a user function may keep the JobManager's thread.
 
     Attributes:
         for_s: since it was told.
@@ -75,7 +103,7 @@ class Refused(msgspec.Struct, frozen=True, tag_field="answer", tag="refused"):
     reason: str
 
 
-Answer: TypeAlias = Reported | Accepted | Waiting | Refused
+Answer: TypeAlias = Reported | Accepted | SavepointTaken | Waiting | Refused
 
 _REQUESTS: Final[msgspec.json.Decoder[Request]] = msgspec.json.Decoder(Request)
 _ANSWERS: Final[msgspec.json.Decoder[Answer]] = msgspec.json.Decoder(Answer)
