@@ -24,7 +24,8 @@ import pytest
 from millstream import DiscardingSink, StreamExecutionEnvironment
 from millstream.api.job_client import JobClient
 from millstream.cli import completed
-from millstream.errors import JobFailedError
+from millstream.errors import JobFailedError, NoSavepointTarget
+from millstream.runtime.job_manager import JobManager
 from millstream.runtime.job_status import JobStatus
 
 ENDLESS = """
@@ -254,6 +255,59 @@ def test_without_waiting_a_command_returns_when_the_job_was_told(invoke: Any, he
     assert (result.exit_code, result.stdout) == (0, "")
     assert "was told to stop" in result.stderr
     assert client.result(5).status is JobStatus.SUSPENDED
+
+
+def test_a_savepoint_goes_below_the_folder_as_the_terminal_sees_it_and_its_path_is_all_that_is_printed(
+    invoke: Any, here: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the JobManager makes of it is proved where it is built; here it says where it was told to go."""
+    monkeypatch.setattr(JobManager, "savepoint", lambda self, target, done: done(f"{target}/savepoint-1", None))
+    here()
+    for given, path in (("backups", f"{folder}/backups"), ("/abs", "/abs"), ("s3://bucket/x", "s3://bucket/x")):
+        result = invoke("savepoint", "orders", given)
+        assert (result.exit_code, result.stdout) == (0, f"{path}/savepoint-1\n")
+    assert invoke("savepoint", "orders").stdout == "None/savepoint-1\n"  # where the job's settings say
+
+
+def test_a_savepoint_that_cannot_be_taken_is_an_error_of_the_command_and_not_of_the_job(
+    invoke: Any, here: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(JobManager, "savepoint", lambda self, target, done: done(None, NoSavepointTarget(job_name="orders")))
+    client = here()
+    result = invoke("savepoint", "orders")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "Job 'orders' refused: It is not known where the savepoint of job 'orders' goes. Give a folder" in result.stderr
+    assert client.status() is JobStatus.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("options", "drain", "savepoint"),
+    [
+        ((), False, False),
+        (("--suspend",), False, False),
+        (("--drain",), True, False),
+        (("--savepoint",), False, True),
+        (("--drain", "--savepoint-dir", "/backups"), True, "/backups"),
+        (("--savepoint", "--savepoint-dir", "/backups"), False, "/backups"),
+    ],
+)
+def test_the_options_of_stop_reach_the_job(
+    invoke: Any, here: Any, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], drain: bool, savepoint: bool | str
+) -> None:
+    told = []
+
+    def stop(self: JobManager, *, drain: bool, savepoint: bool | str, done: Any) -> None:
+        told.append((drain, savepoint))
+        self.suspend()
+        done("/backups/savepoint-1", None)
+
+    monkeypatch.setattr(JobManager, "stop", stop)
+    here()
+    result = invoke("stop", "orders", *options)
+    assert result.exit_code == 0, result.output
+    assert told == [(drain, savepoint)]
+    assert ("Savepoint: /backups/savepoint-1\n" in result.stdout) is bool(savepoint)
+    assert "Job 'orders' stopped after" in result.stdout
 
 
 def test_a_job_that_fails_while_its_end_is_waited_for_is_a_failure_of_the_command(invoke: Any, here: Any) -> None:
