@@ -538,6 +538,22 @@ class SavepointFailed(MillstreamError):
 
 
 @dataclass(kw_only=True, eq=False)
+class SavepointPending(MillstreamError):
+    """A savepoint, or the end of a job with one, was not there within the time that somebody would wait."""
+
+    code: ClassVar[str] = "savepoint-pending"
+    job_name: str
+    what: str
+    timeout_s: float
+
+    def sentence(self) -> str:
+        return (
+            f"The {self.what} of job {self.job_name!r} was not there after {self.timeout_s:g} s. It may still come; wait longer, or see what "
+            "holds the job up."
+        )
+
+
+@dataclass(kw_only=True, eq=False)
 class StopFailed(MillstreamError):
     """A job did not end in the way that `stop` asked for."""
 

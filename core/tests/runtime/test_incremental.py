@@ -67,6 +67,7 @@ class Job:
         chunks = [StateChunk("count", group, 1, data) for group, data in contents.items()]
         operators = [OperatorToStore(OperatorState("op"), chunks, {}, {})]
         reusable: Mapping[Any, StoredChunk] | None = None if whole else self.known.reusable()
+        self.known.begun(self.checkpoint_id)
         stored = StateToStore(self.checkpoint_id, SubtaskId(0, 0), self.attempt, operators, reusable).write(self.store)
         return self.checkpoint_id, stored
 

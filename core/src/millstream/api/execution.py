@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
+    from millstream.checkpoint.savepoint import Done
     from millstream.config import Settings
     from millstream.runtime.control.server import ControlServer
     from millstream.runtime.job_report import JobReport
@@ -105,11 +106,17 @@ class Execution:
                 job_name=self.job.job_name, cause=str(manager.error), restarts=manager.restarts, last_checkpoint=manager.last_checkpoint()
             ) from manager.error
 
-    def stop(self) -> None:
-        """Asks for the end with one more checkpoint. Safe from any thread."""
+    def stop(self, *, drain: bool = False, savepoint: str | bool = False, done: Done = lambda path, error: None) -> None:
+        """Asks for the end with one more checkpoint; see `JobManager.stop`. Safe from any thread."""
         manager = self.job.job_manager
         if manager is not None:
-            manager.post(manager.stop)
+            manager.post(lambda: manager.stop(drain=drain, savepoint=savepoint, done=done))
+
+    def savepoint(self, target: str | None, done: Done) -> None:
+        """Asks for a savepoint; see `JobManager.savepoint`. Safe from any thread."""
+        manager = self.job.job_manager
+        if manager is not None:
+            manager.post(lambda: manager.savepoint(target, done))
 
     def cancel(self) -> None:
         """Asks for the end now. Safe from any thread."""

@@ -119,6 +119,18 @@ class CompletedCheckpoints:
         self.store.publish(manifest.checkpoint_id, encode_manifest(manifest), self._check_leadership)
         self._references[manifest.checkpoint_id] = manifest.shared_files()
 
+    def publish_savepoint(self, manifest: Manifest, savepoint: CheckpointStore) -> None:
+        """Makes a savepoint exist in its own store, unless another leader has taken over.
+
+        Its id is spent here, too, before that: sinks tell by it what they have committed, so that no checkpoint may have it as well.
+        """
+        self._check_leadership()
+        number = manifest.checkpoint_id
+        if self.store.highest_id() < number:
+            self.store.write_file(number, "savepoint", [savepoint.location().encode()])
+            self.store.withdraw(number)
+        savepoint.publish(number, encode_manifest(manifest), self._check_leadership)
+
     def _check_leadership(self) -> None:
         # A newer leader creates its document before it does anything else. Later ones remove it, but ours before it: so ours comes second.
         if self.store.read_document(f"leader-{self._epoch + 1}") is None:

@@ -69,7 +69,7 @@ class CheckpointConfig(Section):
         CheckpointMode, Choice(("exactly_once", "at_least_once")), "Whether barriers are aligned, or records pass them (less latency)"
     ] = "exactly_once"
     timeout: Annotated[timedelta, Duration(_MILLISECOND), "From the trigger to the last acknowledgement"] = timedelta(minutes=10)
-    max_concurrent: Annotated[int, Whole(1, _MANY), "Checkpoints under way at the same time; this release takes one at a time"] = 1
+    max_concurrent: Annotated[int, Whole(1, _MANY), "Checkpoints under way at the same time; savepoints are not counted"] = 1
     min_pause: Annotated[timedelta, Duration(), "Least time from the completion of a checkpoint to the next start"] = timedelta(0)
     tolerable_failures: Annotated[int, Whole(0, _MANY), "Failed checkpoints in a row that do not yet fail the job"] = 0
     retention: Annotated[
@@ -83,6 +83,9 @@ class CheckpointConfig(Section):
         Maybe(Text("a folder or URL", ("memory",)), "none"),
         "Where checkpoints are kept; a relative folder is below the working folder",
     ] = None
+    savepoint_dir: Annotated[
+        str | None, Maybe(Text("a folder or URL"), "none"), "Below which folder savepoints go when nobody says where; each has its own inside"
+    ] = None
     keep_on_finish: Annotated[bool, Flag(), "Keep the checkpoints of a job that came to its end"] = False
     incremental: Annotated[bool, Flag(), "Store only what changed of keyed state, and refer to earlier checkpoints for the rest"] = True
     incremental_from: Annotated[int, Whole(0, _MANY), "Keyed state of a subtask below so many bytes is stored whole every time"] = 1_048_576
@@ -94,12 +97,6 @@ class CheckpointConfig(Section):
                 "max_concurrent",
                 reason="the pause runs from the completion of a checkpoint to the start of the next, so only one can be under way",
                 fix="Set checkpoint.max_concurrent to 1, or checkpoint.min_pause to 0s",
-            )
-        if self.max_concurrent > 1:
-            raise self._conflict(
-                "max_concurrent",
-                reason="this release takes one checkpoint at a time",
-                fix="Set checkpoint.max_concurrent to 1; a shorter checkpoint.interval gives more frequent checkpoints",
             )
 
 

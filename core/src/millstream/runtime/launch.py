@@ -6,11 +6,11 @@ import gc
 import logging
 from dataclasses import dataclass, replace
 from threading import Event
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from millstream.checkpoint.ephemeral import EphemeralStore
 from millstream.checkpoint.store import CompletedCheckpoints
-from millstream.contracts.checkpoint_storage import CheckpointStorage, CheckpointStorageContext, CheckpointStore
+from millstream.contracts.checkpoint_storage import CheckpointStorageContext
 from millstream.errors import MissingMainGuard, NoDurableStorage
 from millstream.ports import LocalStorage, LocalTransport, SeededRandom, SystemClock, ThreadExecutor
 from millstream.runtime import user_code
@@ -25,6 +25,8 @@ from millstream.runtime.log import is_configured, job_logging_scope
 from millstream.runtime.metrics import MetricRegistry
 from millstream.runtime.reporting import Reporting, make_reporters
 from millstream.runtime.resume import AlreadyEnded, Resumption
+from millstream.runtime.savepoints import Savepoints, SavepointStores
+from millstream.runtime.storages import find_checkpoint_storage
 from millstream.runtime.task_manager import TaskManager
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     from millstream.checkpoint.manifest import Manifest
     from millstream.config import Settings
+    from millstream.contracts.checkpoint_storage import CheckpointStorage, CheckpointStore
     from millstream.contracts.cluster_backend import ClusterBackend
     from millstream.contracts.state_backend import StateBackend
     from millstream.graph.job_graph import JobGraph
@@ -44,16 +47,6 @@ log = logging.getLogger(__name__)
 def system_ports(seed: int | None) -> Ports:
     """The real world."""
     return Ports(SystemClock(), SeededRandom(seed), LocalTransport(), LocalStorage(), ThreadExecutor())
-
-
-def find_checkpoint_storage(plugins: PluginManager, location: str) -> CheckpointStorage:
-    """The storage of a setting: `memory`, or a folder or URL for the plugin `filesystem`."""
-    if location == "memory":
-        return cast("CheckpointStorage", plugins.find("checkpoint_storage", "memory").load()())
-    scheme, separator, _ = location.partition("://")
-    name = "filesystem" if not separator or scheme == "file" else scheme
-    where = location.removeprefix("file://") if name == "filesystem" else location
-    return cast("CheckpointStorage", plugins.find("checkpoint_storage", name).load()(where))
 
 
 @dataclass
@@ -123,6 +116,8 @@ class LocalJob:
     def _close_store(self) -> None:
         # Also for who was replaced by a newer leader and has not been told before: nobody else looks for what it began.
         try:
+            if self.task_manager is not None:
+                self.task_manager.savepoints.close()
             self.store.close()
         except OSError as error:
             log.warning("what job %s had begun of a checkpoint could not be removed: %s", self.job_name, error)
@@ -141,6 +136,7 @@ class LocalJob:
             restarts=manager.restarts,
             checkpoints=manager.coordinator.statistics.completed,
             last_checkpoint=manager.last_checkpoint(),
+            savepoint=manager.last_savepoint,
             accumulators=dict(manager.accumulators),
             counts=self.registry.counts(self.job_name),
         )
@@ -202,7 +198,8 @@ class Launcher:
             return local
         local.reporting = Reporting(registry, make_reporters(self._plugins, self._settings.metrics.reporters))
         local.report_every_s = self._settings.metrics.report_interval.total_seconds()
-        task_manager = TaskManager(ports, registry, store, self._restored_store, wakeup.set)
+        savepoints = SavepointStores(lambda location: find_checkpoint_storage(self._plugins, location), ports.storage)
+        task_manager = TaskManager(ports, registry, store, self._restored_store, savepoints, wakeup.set)
         local.task_manager = driver.task_manager = task_manager
         processes = self._processes(job, local)
         local.job_manager = driver.job_manager = JobManager(
@@ -215,6 +212,7 @@ class Launcher:
             start,
             self._plugins.notice,
             wakeup.set,
+            Savepoints(self._plugins, ports.storage, ports.clock, self._settings.checkpoint.savepoint_dir),
         )
         return local
 
@@ -262,10 +260,18 @@ class Launcher:
         )
 
     def _open_path(self, path: str) -> tuple[Manifest, str]:
-        storage = find_checkpoint_storage(self._plugins, self._settings.checkpoint.storage or path)
+        kept = self._settings.checkpoint.storage or ""
+        # A savepoint may lie in another kind of storage than the checkpoints.
+        same = _scheme(kept) == _scheme(path) and kept != "memory"
+        storage = find_checkpoint_storage(self._plugins, kept if kept and same else path)
         store, checkpoint_id = storage.find(path, self._ports.storage)
         self._restored_store, self._restored = store, (storage, path)
         return CompletedCheckpoints(store, "", 1).read(checkpoint_id), store.location(checkpoint_id)
+
+
+def _scheme(location: str) -> str:
+    scheme, separator, _ = location.partition("://")
+    return scheme if separator and scheme != "file" else ""
 
 
 def freeze_garbage_collector(settings: Settings) -> bool:

@@ -7,6 +7,7 @@ exactly and refuses everything else.
 from __future__ import annotations
 
 import importlib
+import os
 import struct
 import sys
 from array import array
@@ -29,7 +30,8 @@ _TIMED: Final = 1
 _HIGHEST: Final = 2
 _WATERMARK: Final = struct.Struct("!q")
 _STATUS: Final = struct.Struct("!?")
-_BARRIER: Final = struct.Struct("!Qq?")
+_BARRIER: Final = struct.Struct("!Qq??")
+"""The location of a savepoint follows."""
 
 
 class NotSendable(Exception):
@@ -89,7 +91,8 @@ class ElementCodec:
         elif isinstance(element, Watermark):
             yield Kind.WATERMARK, _WATERMARK.pack(element.timestamp)
         elif isinstance(element, Barrier):
-            yield Kind.BARRIER, _BARRIER.pack(element.checkpoint_id, element.timestamp_ms, element.aligned)
+            head = _BARRIER.pack(element.checkpoint_id, element.timestamp_ms, element.aligned, element.last)
+            yield Kind.BARRIER, head + os.fsencode(element.savepoint)
         elif isinstance(element, WatermarkStatus):
             yield Kind.STATUS, _STATUS.pack(element.idle)
         else:
@@ -124,7 +127,8 @@ class ElementCodec:
             if kind is Kind.WATERMARK:
                 return Watermark(*_WATERMARK.unpack(payload))
             if kind is Kind.BARRIER:
-                return Barrier(*_BARRIER.unpack(payload))
+                number, timestamp_ms, aligned, last = _BARRIER.unpack_from(payload)
+                return Barrier(number, timestamp_ms, aligned, last, os.fsdecode(payload[_BARRIER.size :]))
             if kind is Kind.STATUS:
                 return WatermarkStatus(*_STATUS.unpack(payload))
         except (struct.error, ValueError, DamagedState) as error:
