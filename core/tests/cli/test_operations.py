@@ -156,6 +156,46 @@ def test_a_job_on_several_processes_says_where_each_subtask_is(invoke: Any, term
     assert invoke("stop", "orders").exit_code == 0
 
 
+def test_a_savepoint_of_a_running_job_is_taken_and_deleted_from_another_terminal(invoke: Any, terminal: Any, folder: Path) -> None:
+    one = terminal()
+    wait_for(lambda: [job for job in listed(invoke) if job["checkpoints"]["completed"]], "a checkpoint")
+    taken = invoke("savepoint", "orders", "backups")
+    assert taken.exit_code == 0, taken.output
+    path = Path(taken.stdout.strip())
+    assert path.parent == folder / "backups"
+    assert (path / "_savepoint").exists()
+    (job,) = listed(invoke)
+    assert (job["status"], job["checkpoints"]["last_savepoint"]) == ("running", str(path))
+
+    stopped = invoke("stop", "orders", "--drain", "--savepoint-dir", "ends")
+    assert stopped.exit_code == 0, stopped.output
+    (at_the_end,) = re.findall(r"^Savepoint: (/.*)$", stopped.stdout, re.MULTILINE)
+    assert Path(at_the_end).parent == folder / "ends"
+    assert "Job 'orders' finished after" in stopped.stdout
+    assert f"  savepoint    {at_the_end}" in stopped.stdout
+    one.end()
+
+    deleted = invoke("savepoint", "--dispose", str(path))
+    assert (deleted.exit_code, deleted.stderr) == (0, f"Deleted the savepoint at {path}.\n")
+    assert not path.exists()
+    again = invoke("savepoint", "--dispose", str(path))
+    assert again.exit_code == 1
+    assert str(path) in again.stderr
+
+
+def test_what_is_no_savepoint_is_not_deleted(invoke: Any, checkpoints: Path) -> None:
+    newest = max(checkpoints.glob("readings/chk-*"))
+    refused = invoke("savepoint", "--dispose", str(newest))
+    assert refused.exit_code == 1
+    assert "it is not the folder of a savepoint" in refused.stderr
+    assert (newest / "_metadata").exists()
+
+
+@pytest.mark.parametrize("arguments", [(), ("orders", "--dispose", "x")])
+def test_a_job_or_a_savepoint_is_named_and_not_both(invoke: Any, arguments: tuple[str, ...]) -> None:
+    assert invoke("savepoint", *arguments).exit_code == 2
+
+
 @pytest.mark.faults
 def test_a_killed_job_leaves_nothing_that_breaks_a_later_command(invoke: Any, terminal: Any, sockets: Path) -> None:
     one = terminal()

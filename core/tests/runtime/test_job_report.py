@@ -32,6 +32,8 @@ def test_a_report_of_a_running_job_says_where_each_subtask_is_and_comes_back_fro
     try:
         job.start()
         job.run(lambda: look_at(job).checkpoints.completed > 0 and look_at(job).watermark is not None)
+        job.run(lambda: look_at(job).checkpoints.in_progress == 1)
+        job.run(lambda: look_at(job).checkpoints.in_progress == 0)
         report = look_at(job)
         brief = look_at(job, subtasks=False)
     finally:

@@ -139,7 +139,7 @@ class CheckpointCoordinator:
     @property
     def in_progress(self) -> int:
         """How many checkpoints are under way."""
-        return 0 if self._pending is None else 1
+        return len(self._pending)
 
     @property
     def is_storing(self) -> bool:

@@ -23,7 +23,7 @@ COMMANDS: Final = {
     "check": ("millstream.cli.check:check", "Compute what a job guarantees, and refuse what it cannot keep."),
     "jobs": ("millstream.cli.jobs:jobs", "List the running jobs of this user."),
     "status": ("millstream.cli.status:status", "Show what a running job is doing."),
-    "savepoint": ("millstream.cli.savepoint:savepoint", "Take a savepoint of a running job."),
+    "savepoint": ("millstream.cli.savepoint:savepoint", "Take a savepoint of a running job, or delete one."),
     "stop": ("millstream.cli.stop:stop", "End a running job with a last checkpoint."),
     "cancel": ("millstream.cli.cancel:cancel", "End a running job now."),
     "plugins": ("millstream.cli.plugins:plugins", "List what is installed: sources, sinks, backends, storages, formats."),

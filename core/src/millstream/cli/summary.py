@@ -37,6 +37,8 @@ def summary(report: JobReport) -> list[str]:
         f"  run          {report.run_id}",
     ]
     lines += [f"  {name}  {value}" for name, value in sorted(report.accumulators.items())]
+    if report.checkpoints.last_savepoint is not None:
+        lines.append(f"  savepoint    {report.checkpoints.last_savepoint}")
     if kept is not None:
         lines.append(f"  kept         {kept}")
         if finished:

@@ -57,6 +57,7 @@ class CheckpointsReport(msgspec.Struct, frozen=True, kw_only=True):
         last_duration_s: from its trigger until it was durable; 0.0 when none was completed.
         last_state_bytes: what it holds; 0 when none was completed.
         last_path: where the newest one is that is kept, for `--resume`; None when there is none.
+        last_savepoint: where the last savepoint is that was taken since the job was started; None when none was.
     """
 
     completed: int = 0
@@ -66,6 +67,7 @@ class CheckpointsReport(msgspec.Struct, frozen=True, kw_only=True):
     last_duration_s: float = 0.0
     last_state_bytes: int = 0
     last_path: str | None = None
+    last_savepoint: str | None = None
 
 
 class JobReport(msgspec.Struct, frozen=True, kw_only=True):

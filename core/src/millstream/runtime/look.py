@@ -89,6 +89,7 @@ def _checkpoints(job: LocalJob, manager: JobManager) -> CheckpointsReport:
         last_duration_s=statistics.last_duration_s,
         last_state_bytes=statistics.last_state_bytes,
         last_path=path,
+        last_savepoint=manager.last_savepoint,
     )
 
 

@@ -9,7 +9,8 @@ from millstream.runtime.look import look_at
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from millstream.runtime.job_manager import Done, JobManager
+    from millstream.checkpoint.savepoint import Done
+    from millstream.runtime.job_manager import JobManager
     from millstream.runtime.job_report import JobReport
     from millstream.runtime.launch import LocalJob
 

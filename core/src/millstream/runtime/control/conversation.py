@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
+    from millstream.checkpoint.savepoint import Done
     from millstream.runtime.control.controlled import ControlledJob
     from millstream.runtime.control.messages import Answer
-    from millstream.runtime.job_manager import Done
     from millstream.runtime.job_report import JobReport
 
 REQUEST_S: Final = 5.0
