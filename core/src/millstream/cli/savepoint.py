@@ -48,13 +48,10 @@ def _take(wanted: str, folder: str | None) -> None:
 def _dispose(path: str) -> None:
     from millstream.plugins import default_manager
     from millstream.ports import LocalStorage
-    from millstream.runtime.storages import find_checkpoint_storage
+    from millstream.runtime.savepoints import dispose_savepoint
 
-    files = LocalStorage()
-    storage = find_checkpoint_storage(default_manager(), path)
     try:
-        storage.find(path, files)  # "absent is no error" is for the engine; here somebody may have mistyped it
-        storage.delete_savepoint(path, files)
+        dispose_savepoint(path, default_manager(), LocalStorage())
     except OSError as error:
         fix = "Make it writable to the user that deletes it"
         raise PathUnusable(what="The savepoint", path=path, reason=error.strerror or str(error), fix=fix) from error
