@@ -1524,3 +1524,82 @@ class NoProgram(MillstreamError):
     def sentence(self) -> str:
         what = f"It built a program ({self.built}), but never called env.execute()" if self.built else "It built no program"
         return f"{self.script} executed no job. {what}. If it needs arguments to do so, give them behind `--`."
+
+
+@dataclass(kw_only=True, eq=False)
+class ControlFolderUnusable(MillstreamError):
+    """The folder where running jobs have their sockets cannot be used, or others could reach into it."""
+
+    code: ClassVar[str] = "control-folder-unusable"
+    path: str
+    reason: str
+
+    def sentence(self) -> str:
+        return (
+            f"The folder {self.path}, where running jobs can be reached, cannot be used: {self.reason}. Remove it, or name another one that "
+            "belongs to you alone with control.folder."
+        )
+
+
+@dataclass(kw_only=True, eq=False)
+class ControlRequestInvalid(MillstreamError):
+    """What came over the socket of a running job is no request, or no answer, of this version."""
+
+    code: ClassVar[str] = "control-request-invalid"
+    reason: str
+
+    def sentence(self) -> str:
+        return f"What was said over the socket of a running job is not understood: {self.reason}. Use the same version of millstream for both."
+
+
+@dataclass(kw_only=True, eq=False)
+class UnknownJob(MillstreamError):
+    """No running job of this user has that name."""
+
+    code: ClassVar[str] = "unknown-job"
+    wanted: str
+    running: list[str]
+
+    def sentence(self) -> str:
+        known = f"Running: {', '.join(self.running)}" if self.running else "No job of this user runs on this machine"
+        return (
+            f"There is no running job {self.wanted!r}.{did_you_mean(self.wanted, self.running)} {known}. `millstream jobs` lists them; a job with "
+            "control.enabled = false is not among them."
+        )
+
+
+@dataclass(kw_only=True, eq=False)
+class AmbiguousJob(MillstreamError):
+    """Several running jobs have that name."""
+
+    code: ClassVar[str] = "ambiguous-job"
+    wanted: str
+    running: list[str]
+
+    def sentence(self) -> str:
+        return f"{len(self.running)} running jobs are called {self.wanted!r}. Name one of them: {', '.join(self.running)}."
+
+
+@dataclass(kw_only=True, eq=False)
+class JobUnreachable(MillstreamError):
+    """A running job did not answer, or its process ended meanwhile."""
+
+    code: ClassVar[str] = "job-unreachable"
+    job: str
+    pid: int
+    reason: str
+
+    def sentence(self) -> str:
+        return f"Job {self.job!r} (process {self.pid}) {self.reason}. `millstream jobs` says whether it still runs."
+
+
+@dataclass(kw_only=True, eq=False)
+class RequestRefused(MillstreamError):
+    """A running job does not do what it was asked."""
+
+    code: ClassVar[str] = "request-refused"
+    job: str
+    reason: str
+
+    def sentence(self) -> str:
+        return f"Job {self.job!r} refused: {self.reason}"

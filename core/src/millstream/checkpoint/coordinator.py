@@ -139,6 +139,11 @@ class CheckpointCoordinator:
         self._due_s = self._clock.monotonic_s() + interval.total_seconds() if interval else None
 
     @property
+    def in_progress(self) -> int:
+        """How many checkpoints are under way."""
+        return len(self._pending)
+
+    @property
     def is_storing(self) -> bool:
         """Whether a manifest is on its way to the store. Nothing may be restored meanwhile: it could become the newest just then."""
         return self._storing > 0

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from millstream.api.execution import Observer
     from millstream.config import Settings
-    from millstream.runtime.launch import LocalJob
+    from millstream.runtime.job_report import JobReport
 
 
 @click.command(short_help="Run the job of a script.")
@@ -105,13 +105,13 @@ class _Noting:
         self._observer = observer
         self._given = given
 
-    def started(self, job: LocalJob, settings: Settings) -> None:
+    def started(self, report: JobReport, settings: Settings) -> None:
         for key in overruled(self._given, settings):
             click.echo(f"Note: {key}={self._given[key]} has no effect, because the program sets {key} itself.", err=True)
-        self._observer.started(job, settings)
+        self._observer.started(report, settings)
 
-    def progress(self, job: LocalJob) -> None:
-        self._observer.progress(job)
+    def progress(self, report: JobReport) -> None:
+        self._observer.progress(report)
 
-    def ended(self, job: LocalJob) -> None:
-        self._observer.ended(job)
+    def ended(self, report: JobReport) -> None:
+        self._observer.ended(report)

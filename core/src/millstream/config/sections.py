@@ -189,7 +189,21 @@ class MetricsConfig(Section):
     section: ClassVar[str] = "metrics"
 
     report_interval: Annotated[timedelta, Duration(_MILLISECOND), "Time between two reports"] = timedelta(seconds=10)
-    reporters: Annotated[tuple[str, ...], Names(), "Names of metrics reporters (`millstream plugins` lists them)"] = ()
+    reporters: Annotated[tuple[str, ...], Names(), "Names of metrics reporters (`millstream plugins` lists them), each as NAME or NAME:ARGUMENT"] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlConfig(Section):
+    """How commands of another terminal reach a running job."""
+
+    section: ClassVar[str] = "control"
+
+    enabled: Annotated[bool, Flag(), "Listen for `millstream status`, `stop` and the like, of the same user on this machine"] = True
+    folder: Annotated[
+        str | None,
+        Maybe(Text("a folder of its own, for nobody but the user"), "auto"),
+        "Where running jobs have their sockets; auto is `millstream` in $XDG_RUNTIME_DIR, or `millstream-UID` in the temporary folder",
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)

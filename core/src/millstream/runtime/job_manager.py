@@ -81,6 +81,15 @@ class _Attempt:
     last_checkpoint: CheckpointCompleted | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What is known of a subtask of the current attempt."""
+
+    attempt: int
+    state: ExecutionState
+    task_manager: str
+
+
 class JobManager:
     """The job's coordinator.
 
@@ -608,6 +617,14 @@ class JobManager:
         stop, self._stop = self._stop, None
         if stop is not None:
             stop.done(stop.savepoint or self.last_checkpoint(), None)
+
+    def place_of(self, subtask: SubtaskId) -> Placed | None:
+        """Where a subtask runs, and how it is; None while none is deployed."""
+        attempt = self._attempt
+        execution = attempt.executions.find(subtask, attempt.executions.attempt) if attempt else None
+        if execution is None or execution.state is ExecutionState.CREATED:
+            return None
+        return Placed(execution.attempt, execution.state, self._resources.slot_of(subtask).task_manager)
 
     def last_checkpoint(self) -> str | None:
         """Where the newest checkpoint that was kept is."""

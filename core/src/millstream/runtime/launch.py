@@ -19,10 +19,11 @@ from millstream.runtime.deployment import Ports
 from millstream.runtime.driver import InlineDriver
 from millstream.runtime.embedded import EmbeddedClusterBackend
 from millstream.runtime.job_manager import JobManager
+from millstream.runtime.job_metrics import register_job_metrics
 from millstream.runtime.job_status import JobExecutionResult, JobStatus
 from millstream.runtime.log import is_configured, job_logging_scope
 from millstream.runtime.metrics import MetricRegistry
-from millstream.runtime.reporting import Reporting
+from millstream.runtime.reporting import Reporting, make_reporters
 from millstream.runtime.resume import AlreadyEnded, Resumption
 from millstream.runtime.savepoints import Savepoints, SavepointStores
 from millstream.runtime.storages import find_checkpoint_storage
@@ -71,17 +72,20 @@ class LocalJob:
     mirror: MetricsMirror | None = None
     report_every_s: float = 10.0
     started_s: float = 0.0
+    started_ms: int = 0
     ended_s: float | None = None
 
     def start(self) -> None:
         """Deploys the job."""
         self.started_s = self.ports.clock.monotonic_s()
+        self.started_ms = self.ports.clock.now_ms()
         if self.job_manager is not None:
             self.job_manager.start()
             if self.mirror is not None:
                 manager = self.job_manager
                 self.mirror.on_report(lambda: manager.post(self._take_metrics))
             if self.reporting:
+                register_job_metrics(self, self.job_manager)
                 self.job_manager.repeat(self.report_every_s, self.reporting.report)
 
     def is_over(self) -> bool:
@@ -192,7 +196,7 @@ class Launcher:
             local.ended_run = start.run_id
             log.info("run %s of job %s had ended before; it is cleaned up, and the next start begins a new run", start.run_id, job.job_name)
             return local
-        local.reporting = Reporting(registry, [self._plugins.find("metrics_reporter", name).load()() for name in self._settings.metrics.reporters])
+        local.reporting = Reporting(registry, make_reporters(self._plugins, self._settings.metrics.reporters))
         local.report_every_s = self._settings.metrics.report_interval.total_seconds()
         savepoints = SavepointStores(lambda location: find_checkpoint_storage(self._plugins, location), ports.storage)
         task_manager = TaskManager(ports, registry, store, self._restored_store, savepoints, wakeup.set)
