@@ -121,8 +121,8 @@ class Called:
         except Exception as error:
             raise self._failure(self._named, error, values[len(results)]) from error
         if len(results) < len(values):  # it raised StopIteration, which ends map() silently
-            error = StopIteration()
-            raise self._failure(self._named, error, values[len(results)]) from error
+            ended = StopIteration()
+            raise self._failure(self._named, ended, values[len(results)]) from ended
         return results
 
 

@@ -12,6 +12,8 @@ import sys
 from array import array
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from millstream.errors import ChangedClass, DamagedState, UnsupportedValue, shorten
 from millstream.records import Barrier, EndOfInput, RecordBatch, Watermark, WatermarkStatus
 from millstream.runtime.processes.frames import MAX_PAYLOAD, ForeignFrames, Kind
@@ -138,7 +140,7 @@ class ElementCodec:
                 return Barrier(*_BARRIER.unpack(payload))
             if kind is Kind.STATUS:
                 return WatermarkStatus(*_STATUS.unpack(payload))
-        except (struct.error, ValueError, NoShape, DamagedState) as error:
+        except (struct.error, ValueError, NoShape, DamagedState, msgspec.MsgspecError) as error:
             raise ForeignFrames(f"a frame of kind {kind.name} cannot be read: {error}") from error
         if kind is Kind.END and not payload:
             return EndOfInput()

@@ -67,7 +67,7 @@ class Shape:
                 self._skip = 0
                 return self._encode(values)
         # An integer beyond 64 bits; a lone surrogate; a field without a value.
-        except (ValueError, OverflowError, AttributeError):
+        except (ValueError, OverflowError, AttributeError, msgspec.MsgspecError):
             pass
         # What does not fit likely does not fit in the next batch either: that is left alone, and more of them each time.
         self._skip = min(2 * self._skip + 1, _LONGEST_REST)
@@ -161,7 +161,7 @@ def _never(cls: Any) -> bool:
 
 
 def _namedtuple(cls: Any) -> bool:
-    return cls.__bases__ == (tuple,) and cls.__dictoffset__ == 0
+    return bool(cls.__bases__ == (tuple,) and cls.__dictoffset__ == 0)
 
 
 def _dataclass(cls: Any) -> bool:
@@ -169,7 +169,7 @@ def _dataclass(cls: Any) -> bool:
 
 
 def _struct(cls: Any) -> bool:
-    return cls.__dictoffset__ == 0 and not cls.__struct_config__.omit_defaults
+    return bool(cls.__dictoffset__ == 0 and not cls.__struct_config__.omit_defaults)
 
 
 def _shape_of(cls: Any) -> Shape | None:
