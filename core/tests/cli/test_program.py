@@ -234,7 +234,7 @@ def test_a_plan_shows_how_each_exchange_writes_its_records(invoke: Any, script: 
     typed = "Order{}, data codec for what is not that"
     unknown = "data codec, or typed where all of a batch are of one class whose fields have plain types"
     found = [line.removeprefix("    records: ") for line in lines if line.startswith("    records: ")]
-    assert [text.replace("typed job.", "").replace("typed ", "") for text in found if text != unknown] == [
+    assert [text.replace("job:", "").replace("typed ", "") for text in found if text != unknown] == [
         typed.format(" (annotation of order)"),
         typed.format(""),
         "data codec",
