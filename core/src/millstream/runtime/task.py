@@ -39,6 +39,7 @@ from millstream.runtime.restored import RestoredState, StateReader
 from millstream.runtime.snapshot import TaskSnapshot
 from millstream.runtime.state_to_store import StateToStore
 from millstream.runtime.stored_chunks import StoredChunks
+from millstream.runtime.task_time import TaskTime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -121,6 +122,8 @@ class Task:
         self._triggered_id = 0
         self._origin = Origin()
         self._scope = logging_scope(deployment.job_name, deployment.vertex.name, deployment.subtask)
+        self._time = TaskTime(ports.clock.monotonic_s)
+        self._time.register(registry.group(deployment.job_name, deployment.vertex.name, str(deployment.subtask)))
 
     # --- life
 
@@ -263,12 +266,18 @@ class Task:
         """Handles one piece of mail, or one batch, or one slice of a snapshot. False when there was nothing to do."""
         if self._chain is None or self.is_over():
             return False
+        begun_s = self._time.turn_begins()
         with self._scope:
             try:
-                return self._run_once(self._chain)
+                progressed = self._run_once(self._chain)
             except Exception as error:  # noqa: BLE001 - reported; the restart strategy decides
                 self._fail(error)
-                return True
+                progressed = True
+        if progressed and not self.is_over():
+            self._time.worked(begun_s)
+        else:
+            self._time.waits(backpressured=not self.is_over() and not self._has_room())
+        return progressed
 
     def _run_once(self, chain: OperatorChain) -> bool:
         if self._mail:

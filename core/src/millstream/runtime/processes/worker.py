@@ -170,6 +170,8 @@ class Worker:
             self._trouble = error
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's script; told when a task is deployed, as that task's failure
             self._trouble = JobCodeUnusable.of(error, what=what, job=program.job_name)
+        finally:
+            gc.enable()
 
     def _begin(self, set_up: SetUp) -> None:
         if set_up.log_level is not None:
