@@ -57,7 +57,7 @@ def build(options: argparse.Namespace) -> StreamExecutionEnvironment:
     # The pause lets the source begin its next epoch, so that each checkpoint has one, in every run.
     env.checkpoint_config.set_min_pause_between_checkpoints(timedelta(milliseconds=10))
     env.checkpoint_config.set_checkpoint_timeout(timedelta(milliseconds=options.checkpoint_timeout_ms))
-    env.checkpoint_config.set_tolerable_checkpoint_failures(3)
+    env.checkpoint_config.set_tolerable_checkpoint_failures(6 if options.processes else 3)
     env.checkpoint_config.set_checkpoint_storage(options.checkpoints)
     env.checkpoint_config.set_retained_checkpoints(options.retained)
     env.configure("checkpoint.incremental_from", 0)  # so small a state would be stored whole, and no shared file ever be deleted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from millstream_testkit.case import Outcome
@@ -43,7 +44,8 @@ class ProcessCase:
     stop: Stop = "as it is"
 
     def __str__(self) -> str:
-        text = ", then ".join(map(str, self.faults)) or "undisturbed"
+        runs = [(str(fault), len(list(same))) for fault, same in groupby(self.faults)]
+        text = ", then ".join(fault if times == 1 else f"{fault}, {times} times" for fault, times in runs) or "undisturbed"
         if self.stop != "as it is":
             text = f"{text}, {self.stop}"
         return text if self.processes == 2 else f"{text}, {self.processes} processes"

@@ -31,15 +31,16 @@ ONCE: Final = PASSED_ONCE | {
 }
 """Points that a process may come by only once."""
 
-_FAILED_CHECKPOINT: Final = ProcessFault("checkpoint.metadata.before_rename", 2, "raise")
+_FAILED: Final = ProcessFault("checkpoint.metadata.before_rename", 1, "raise")
 
 LEADS_TO: Final = {
-    "recovery.after_first_commit": ProcessFault("checkpoint.durable.before_notify", 2),
-    "recovery.mid_abort": ProcessFault("sink.prepare.after", 3),
-    "task.restore.mid": ProcessFault("task.notify.received", 2),
-    "sink.commit.between_epochs": _FAILED_CHECKPOINT,
+    "recovery.after_first_commit": (ProcessFault("checkpoint.durable.before_notify", 2),),
+    "recovery.mid_abort": (ProcessFault("sink.write.mid_epoch", 3),),
+    "task.restore.mid": (ProcessFault("task.notify.received", 2),),
+    # The kit's source begins a new epoch after three checkpoints of which it hears nothing, so that two epochs wait for the next one.
+    "sink.commit.between_epochs": (_FAILED,) * 5,
 }
-"""Points that a run nobody disturbs never passes: the fault that leads there. A checkpoint that failed leaves two epochs to the next one."""
+"""Points that a run nobody disturbs never passes: the faults that lead there."""
 
 OF_SINKS: Final = ("sink.", "recovery.")
 """Beginnings of the names of points that a sink's protocol passes."""
@@ -86,7 +87,7 @@ def single_faults(harness: SinkHarness, *, occurrences: Sequence[int] = (2,), ac
     """Every point with every action; where it takes a fault to get to the point, behind that."""
     cases = []
     for point in passed_points(harness):
-        before = (LEADS_TO[point],) if point in LEADS_TO else ()
+        before = LEADS_TO.get(point, ())
         for number, action in product((1,) if point in ONCE else occurrences, actions):
             cases.append(ProcessCase((*before, ProcessFault(point, number, action))))
     return cases

@@ -89,6 +89,8 @@ class _Run:
         self._codes: list[int | None] = []
         self._stopped: set[int] = set()
         self._problems: list[str] = []
+        self._left_behind: list[str] = []
+        self._replaced = False
 
     def result(self) -> ProcessResult:
         """Starts the program until it comes to its end."""
@@ -102,7 +104,9 @@ class _Run:
                 break
         struck = self._strikes.struck()
         problems = [*self._problems, *self._job.final_problems(), *(problem for strike in struck for problem in self._without_trace(strike))]
-        return ProcessResult(self._case, len(struck), problems, self._job.left_behind() if not problems else [], self._job.folder.last_words())
+        # Of a job that was replaced: what its successor left, looked for before the old processes woke up.
+        left = self._left_behind if self._replaced else self._job.left_behind()
+        return ProcessResult(self._case, len(struck), problems, left if not problems else [], self._job.folder.last_words())
 
     def _options(self) -> ProcessAttemptOptions:
         return self._case.options(self._strikes.folder)
@@ -137,6 +141,7 @@ class _Run:
 
     def _replace(self, old: JobProcess, stopped: Strike) -> int | None:
         """Another program goes on in the place of the old one; then all that was stopped wakes up, and must change nothing."""
+        self._replaced = True
         workers = workers_of(old.pid)
         if self._case.stop == "program killed":
             old.kill()
@@ -146,6 +151,7 @@ class _Run:
         try:
             code = self._attend(self._started())
             before = standing_of(self._harness, self._job.folder)
+            self._left_behind += self._job.left_behind() if code == 0 else []
         finally:
             for pid in workers:
                 if state_of(pid) == "T":

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from millstream_testkit.harness import SinkHarness
@@ -13,13 +14,18 @@ if TYPE_CHECKING:
     from millstream_testkit.oracle import Row
 
 
+_UNPUBLISHED: Final = re.compile(r"[^/]+/(chk-\d+/\.?task-\S+|shared/\S+) is new")
+
+
 @dataclass(frozen=True)
 class Standing:
-    """Attributes:
-    store: digest of each file of the checkpoint storage.
-    rows: what a reader finds.
-    leftovers: what is in the target and not visible.
-    files: digest of each file of a target that is a folder.
+    """Both of them.
+
+    Attributes:
+        store: digest of each file of the checkpoint storage.
+        rows: what a reader finds.
+        leftovers: what is in the target and not visible.
+        files: digest of each file of a target that is a folder.
     """
 
     store: dict[str, str]
@@ -28,8 +34,11 @@ class Standing:
     files: dict[str, str]
 
     def changes(self, later: Standing) -> list[str]:
-        """What is different later, a phrase each."""
-        found = [f"the checkpoint store changed: {what}" for what in _differences(self.store, later.store)]
+        """What is different later, a phrase each.
+
+        State files of a checkpoint that is never published do not count: nobody refers to them, and the next start of the job removes them.
+        """
+        found = [f"the checkpoint store changed: {what}" for what in _differences(self.store, later.store) if not _UNPUBLISHED.fullmatch(what)]
         found += [f"the target's files changed: {what}" for what in _differences(self.files, later.files)]
         if self.rows != later.rows:
             found.append(f"what readers see changed: {len(self.rows)} rows before, {len(later.rows)} after")
@@ -49,7 +58,8 @@ def _digests(root: Path) -> dict[str, str]:
     found = {}
     for path in root.rglob("*"):
         try:
-            found[str(path.relative_to(root))] = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
+            if path.is_file():
+                found[str(path.relative_to(root))] = hashlib.sha256(path.read_bytes()).hexdigest()
         except FileNotFoundError:
             continue  # gone meanwhile
     return found
