@@ -39,7 +39,10 @@ def test_a_fault_that_never_strikes_is_reported_as_such(tmp_path: Path) -> None:
 
 
 def test_a_fault_at_a_misspelled_point_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UnknownCrashPoint, match=re.escape("a fault names the crash point 'sink.comit.before', which nothing declares. Did you mean 'sink.commit.before'?")):
+    with pytest.raises(
+        UnknownCrashPoint,
+        match=re.escape("a fault names the crash point 'sink.comit.before', which nothing declares. Did you mean 'sink.commit.before'?"),
+    ):
         ProcessFaultRunner(FileSinkHarness(), tmp_path).run(ProcessCase((ProcessFault("sink.comit.before"),)))
 
 

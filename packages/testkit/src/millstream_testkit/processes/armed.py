@@ -41,6 +41,8 @@ def arm_faults(role: Role) -> None:
         for point in CRASH_POINTS:
             arm(point, _noting(strikes, role, point))
         return
+    if role == "worker":
+        strikes.worker_started()
     armed = ArmedFaults(strikes, role)
     check_crash_points(armed.points(), "the plan of faults")
     for point in armed.points():
@@ -68,6 +70,7 @@ class ArmedFaults:
         self._faults = strikes.planned()
         self._passes: Counter[int] = Counter()
         self._next = 0
+        self._behind = len(strikes.struck())
         self._lock = threading.Lock()
 
     def points(self) -> list[str]:
@@ -83,6 +86,8 @@ class ArmedFaults:
             if number == len(self._faults) or self._faults[number].point != point:
                 return
             fault = self._faults[number]
+            if not fault.at_once and not self._recovers_from(number):
+                return
             self._passes[number] += 1
             if self._passes[number] < fault.occurrence:
                 return
@@ -90,6 +95,12 @@ class ArmedFaults:
             if victim is None or not self._strikes.claim(Strike(number, self._role, os.getpid(), victim)):
                 return
         self._strike(number, fault, victim)
+
+    def _recovers_from(self, number: int) -> bool:
+        """Whether all before that fault struck before this process began; or the TaskManagers that this program has now."""
+        if self._behind < number and self._role == "program":
+            self._behind = self._strikes.most_behind_workers()
+        return self._behind >= number
 
     def _bystander(self) -> int | None:
         """Another TaskManager; None when none is up."""

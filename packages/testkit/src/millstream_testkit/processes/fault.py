@@ -19,15 +19,18 @@ class ProcessFault:
 
     Attributes:
         point: a crash point; points of the coordinator are passed by the program's process, the others by TaskManagers.
-        occurrence: at which pass of that process, 1-based, counted since the fault before it struck.
+        occurrence: at which pass of that process, 1-based, counted from when the fault is armed.
         action: `kill` sends SIGKILL, `stop` sends SIGSTOP, `raise` raises an InjectedFault.
         victim: `self` is the process at the point; `bystander` is another TaskManager, and the process at the point goes on.
+        at_once: it is armed as soon as the fault before it has struck; else in the recovery from that: in processes that were started since,
+            and in the program when it has started some.
     """
 
     point: str
     occurrence: int = 1
     action: Action = "kill"
     victim: Victim = "self"
+    at_once: bool = False
 
     def __str__(self) -> str:
         whose = " of a bystander" if self.victim == "bystander" else ""

@@ -31,7 +31,7 @@ ONCE: Final = PASSED_ONCE | {
 }
 """Points that a process may come by only once."""
 
-_FAILED: Final = ProcessFault("checkpoint.metadata.before_rename", 1, "raise")
+_FAILED: Final = ProcessFault("checkpoint.metadata.before_rename", 1, "raise", at_once=True)
 
 LEADS_TO: Final = {
     "recovery.after_first_commit": (ProcessFault("checkpoint.durable.before_notify", 2),),
@@ -71,6 +71,18 @@ IN_EACH_ATTEMPT: Final = (
 _AT_THE_END: Final = frozenset({*PASSED_ONCE, "end.after_last_record"}) - {"job.deploy.half"}
 
 
+TOLERATED: Final = frozenset(
+    {
+        "checkpoint.metadata.before_rename",
+        "checkpoint.metadata.renamed",
+        "checkpoint.shared.deleting",
+        "checkpoint.subsume.deleting",
+        "task.snapshot.upload_mid",
+    }
+)
+"""Where an exception costs a checkpoint at most, so that there is no recovery."""
+
+
 def in_program(point: str) -> bool:
     """Whether the program's process passes the point, rather than a TaskManager."""
     return point.startswith(PROGRAM_POINTS)
@@ -88,8 +100,9 @@ def single_faults(harness: SinkHarness, *, occurrences: Sequence[int] = (2,), ac
     cases = []
     for point in passed_points(harness):
         before = LEADS_TO.get(point, ())
+        at_once = before != () and before[-1].at_once
         for number, action in product((1,) if point in ONCE else occurrences, actions):
-            cases.append(ProcessCase((*before, ProcessFault(point, number, action))))
+            cases.append(ProcessCase((*before, ProcessFault(point, number, action, at_once=at_once))))
     return cases
 
 
@@ -119,7 +132,8 @@ def double_faults(harness: SinkHarness) -> list[ProcessCase]:
     cases = []
     for first, action, second, its_action in rows:
         one = ProcessFault(first, 1 if first in ONCE else 2, _action(action))
-        cases.append(ProcessCase((one, ProcessFault(second, 1, _action(its_action)))))
+        tolerated = action == "raise" and first in TOLERATED
+        cases.append(ProcessCase((one, ProcessFault(second, 1, _action(its_action), at_once=tolerated))))
     return cases
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from millstream_testkit.processes.fault import ProcessFault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 Role: TypeAlias = Literal["program", "worker"]
 
@@ -46,7 +46,7 @@ class Strikes:
         self.folder = folder
 
     def plan(self, faults: Sequence[ProcessFault]) -> None:
-        """Says what is to be done, in order: each is armed when the one before it has struck."""
+        """Says what is to be done, in order."""
         (self.folder / _PLAN).write_text(json.dumps([asdict(fault) for fault in faults]))
 
     def planned(self) -> list[ProcessFault]:
@@ -73,6 +73,14 @@ class Strikes:
         """What was done so far, in order."""
         notes = sorted(self.folder.glob("struck-*"), key=lambda path: int(path.name.removeprefix("struck-")))
         return [Strike(**json.loads(note.read_text())) for note in notes]
+
+    def worker_started(self) -> None:
+        """A TaskManager begins; all faults that have struck so far did so before."""
+        (self.folder / f"began-behind-{len(self.struck())}-{os.getpid()}").touch()
+
+    def most_behind_workers(self) -> int:
+        """The number of faults that had struck when the newest TaskManager began."""
+        return max((int(path.name.split("-")[2]) for path in self.folder.glob("began-behind-*")), default=0)
 
     def survived(self, fault: int) -> None:
         """The process goes on behind a kill or a stop."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from contextlib import suppress
 
 
 def listed() -> list[tuple[int, int, str, str]]:
@@ -37,7 +38,5 @@ def gone(pid: int, within_s: float) -> bool:
 
 def send(pid: int, number: int) -> None:
     """Sends a signal to a process that may have ended."""
-    try:
+    with suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass
