@@ -132,8 +132,9 @@ def double_faults(harness: SinkHarness) -> list[ProcessCase]:
     cases = []
     for first, action, second, its_action in rows:
         one = ProcessFault(first, 1 if first in ONCE else 2, _action(action))
-        tolerated = action == "raise" and first in TOLERATED
-        cases.append(ProcessCase((one, ProcessFault(second, 1, _action(its_action), at_once=tolerated))))
+        # An attempt is deployed once, before its processes are up: the next time is the recovery.
+        at_once = (action == "raise" and first in TOLERATED) or second == "job.deploy.half"
+        cases.append(ProcessCase((one, ProcessFault(second, 1, _action(its_action), at_once=at_once))))
     return cases
 
 
