@@ -120,6 +120,23 @@ class UnknownOption(MillstreamError):
 
 
 @dataclass(kw_only=True, eq=False)
+class UnknownCrashPoint(MillstreamError):
+    """A fault is to strike at a point that nothing declares, so that it never would."""
+
+    code: ClassVar[str] = "crash-point-unknown"
+    point: str
+    origin: str
+    known: tuple[str, ...] = dataclasses.field(repr=False)
+
+    def sentence(self) -> str:
+        hint = did_you_mean(self.point, self.known) or " docs/exactly-once.md lists those of the engine."
+        return (
+            f"{self.origin} names the crash point {self.point!r}, which nothing declares.{hint} A connector declares its own at the top level of "
+            "its module: declare_crash_point(name, state)."
+        )
+
+
+@dataclass(kw_only=True, eq=False)
 class UnknownSetting(MillstreamError):
     """Somebody sets what does not exist. The value is left out: it may be a secret under a misspelled name."""
 

@@ -12,7 +12,7 @@ from millstream.checkpoint.ephemeral import EphemeralStore
 from millstream.checkpoint.store import CompletedCheckpoints
 from millstream.contracts.checkpoint_storage import CheckpointStorageContext
 from millstream.errors import MissingMainGuard, NoDurableStorage
-from millstream.ports import LocalStorage, LocalTransport, SeededRandom, SystemClock, ThreadExecutor
+from millstream.ports import LocalStorage, LocalTransport, SeededRandom, SystemClock, ThreadExecutor, check_armed
 from millstream.runtime import user_code
 from millstream.runtime.clean_up import forget_run
 from millstream.runtime.deployment import Ports
@@ -175,6 +175,7 @@ class Launcher:
             UnknownPlugin: a backend or storage that is not installed.
             CheckpointStorageFailed: the folder of the checkpoints cannot be read or written.
             MissingMainGuard: a process of another job imports the script.
+            UnknownCrashPoint: MILLSTREAM_CRASH names a point that does not exist.
         """
         script = user_code.script_being_imported()
         if script is not None:
@@ -182,7 +183,8 @@ class Launcher:
         ports, wakeup = self._ports, Event()
         registry = MetricRegistry(ports.clock)
         driver = InlineDriver(ports.clock, wakeup)
-        store = self._open_store(job.job_name)
+        store, state_backend = self._open_store(job.job_name), self._state_backend()
+        check_armed()
         local = LocalJob(job.job_name, ports, registry, wakeup, driver, store)
         self._restored_store = store
         token = ports.random.fork(f"leader at {ports.clock.now_ms()}, {ports.clock.monotonic_s()}").token()
@@ -208,7 +210,7 @@ class Launcher:
             local.ports,
             completed,
             processes or self._cluster(task_manager),
-            self._state_backend(),
+            state_backend,
             start,
             self._plugins.notice,
             wakeup.set,
