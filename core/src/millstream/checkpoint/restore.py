@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, get_args
 
 import msgspec
 
-from millstream.checkpoint.manifest import BlobRef, ChunkRef, FileRef, Manifest, OperatorState, TaskState
+from millstream.checkpoint.manifest import AheadRange, BlobRef, ChunkRef, FileRef, Manifest, OperatorState, TaskState
 from millstream.contracts.key_groups import key_group_range
 from millstream.contracts.serializer import SerializerDescription
 from millstream.errors import DamagedCheckpoint, RestoreMismatch
@@ -19,6 +19,8 @@ from millstream.state.operator import ListMode
 from millstream.state.redistribution import broadcast_state, split_list_states, union_list_state
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from millstream.graph.job_graph import ChainedOperator, JobGraph
 
 
@@ -61,6 +63,7 @@ class OperatorRestore(msgspec.Struct, frozen=True):
         lists: items per list state.
         lanes: items per lane list.
         lane_count: lanes used so far, over all former subtasks.
+        ahead: key groups whose event time had come further than `watermark`.
     """
 
     watermark: int | None = None
@@ -68,6 +71,7 @@ class OperatorRestore(msgspec.Struct, frozen=True):
     lists: dict[str, list[FileBlob]] = {}
     lanes: dict[str, list[LaneBlob]] = {}
     lane_count: int = 0
+    ahead: list[AheadRange] = []
 
 
 class RestorePlan:
@@ -127,20 +131,26 @@ class RestorePlan:
         groups = key_group_range(subtask, parallelism, operator.max_parallelism)
         old_parallelism = max(parts) + 1
         keyed: list[KeyedPart] = []
-        watermarks: list[int | None] = []
+        ahead: list[AheadRange] = []
+        # Splits go to subtasks in another way than key groups do, and records by no way that is known: it may be anybody's.
+        by_range = parallelism == old_parallelism or any(state.tables or state.chunks for _, state in parts.values())
+        watermarks: list[int | None] = [] if by_range else [state.watermark for _, state in parts.values()]
         for index, (task, state) in sorted(parts.items()):
             former = key_group_range(index, old_parallelism, operator.max_parallelism)
             if former.start < groups.stop and groups.start < former.stop:
                 watermarks.append(state.watermark)
+                ahead += _within(groups, state, former)
                 chunks = [FileChunk(self._file_of(task, chunk), chunk) for chunk in state.chunks if chunk.key_group in groups]
                 keyed.append(KeyedPart(state.tables, chunks))
         known = [w for w in watermarks if w is not None]
+        watermark = min(known) if known and len(known) == len(watermarks) else None
         return OperatorRestore(
-            watermark=min(known) if known and len(known) == len(watermarks) else None,
+            watermark=watermark,
             keyed=keyed,
             lists=self._lists(parts, subtask, parallelism, old_parallelism),
             lanes=self._lanes(parts, subtask, parallelism),
             lane_count=old_parallelism,
+            ahead=[each for each in ahead if watermark is None or each.watermark > watermark],
         )
 
     def _file_of(self, task: TaskState, chunk: ChunkRef) -> FileRef:
@@ -176,3 +186,12 @@ class RestorePlan:
                     ]
                     result.setdefault(name, []).extend(mine)
         return result
+
+
+def _within(groups: range, state: OperatorState, former: range) -> Iterator[AheadRange]:
+    """Event time of those of a former subtask's key groups that are among `groups`."""
+    own = [AheadRange(former.start, former.stop, state.watermark)] if state.watermark is not None else []
+    for each in [*own, *state.ahead]:
+        start, stop = max(each.start, groups.start), min(each.stop, groups.stop)
+        if start < stop:
+            yield AheadRange(start, stop, each.watermark)

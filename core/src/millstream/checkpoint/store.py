@@ -38,6 +38,7 @@ class RunRecord(msgspec.Struct, frozen=True):
         attempt: the highest attempt number used so far.
         began_at: the checkpoint of another run that this one began from (`--rewind`); None when it began afresh.
         began_from: path of a checkpoint that is not among the job's own, when the run went on or began from one.
+        lanes: the most subtasks that a sink has had in the run: of all of them something may be left, whatever checkpoint it goes on from.
         version: of this record.
     """
 
@@ -46,6 +47,7 @@ class RunRecord(msgspec.Struct, frozen=True):
     attempt: int
     began_at: int | None = None
     began_from: str | None = None
+    lanes: int = 0
     version: int = 1
 
 

@@ -57,6 +57,7 @@ class JobStart:
         restored_from: what to call it in messages.
         first_attempt: number of the first attempt; higher than any used in the run before.
         elsewhere: whether the checkpoint is not among the job's own.
+        lanes: the most subtasks that a sink has had in the run so far.
     """
 
     run_id: str
@@ -64,6 +65,7 @@ class JobStart:
     restored_from: str = ""
     first_attempt: int = 0
     elsewhere: bool = False
+    lanes: int = 0
 
 
 @dataclass
@@ -126,6 +128,8 @@ class JobManager:
         self._attempt: _Attempt | None = None
         self._next_attempt = start.first_attempt
         self._stopping = False
+        # Who ran at a higher parallelism may have left work of lanes that no checkpoint knows.
+        self._lanes = max([start.lanes, *(vertex.parallelism for vertex, operator in job.operators() if operator.sink is not None)])
         # Checkpoints above this id belong to this run; what is below was there before.
         self._inherited_id = completed.store.highest_id()
         self.coordinator = CheckpointCoordinator(settings.checkpoint, self, completed, ports.clock, ports.executor, first_id=self._inherited_id + 1)
@@ -228,7 +232,7 @@ class JobManager:
         self.status = JobStatus.RUNNING  # from here on a failure is one of the attempt
         try:
             with self._completed.storage_errors():
-                self._completed.record_run(RunRecord(self.run_id, "running", number, self._began_at(), self._began_from()))
+                self._completed.record_run(RunRecord(self.run_id, "running", number, self._began_at(), self._began_from(), self._lanes))
             self._attempt = attempt = _Attempt(ExecutionGraph(self.job, number), restored=restored)
             plan = RestorePlan(restored, self.job, where) if restored else None
             for vertex, operator in self.job.operators():
@@ -274,6 +278,7 @@ class JobManager:
                 rewound_from=restored.run_id if restored and restored.run_id != self.run_id else None,
                 incremental_from=self._settings.checkpoint.incremental_from if self._settings.checkpoint.incremental else None,
                 strict_state=self._settings.state.strict,
+                lanes=self._lanes,
             )
             execution.state = ExecutionState.DEPLOYING
             self._cluster.deploy(self._resources.slot_of(execution.subtask), deployment)
@@ -377,6 +382,7 @@ class JobManager:
             operators=[OperatorInfo(o.uid, o.name, vertex.parallelism, o.max_parallelism, o.spec.keeps_state) for vertex, o in self.job.operators()],
             tasks=[pending.states[subtask] for subtask in sorted(pending.states)],
             enumerators=pending.enumerators,
+            lanes=self._lanes,
         )
 
     def checkpoint_completed(self, manifest: Manifest, purpose: Purpose) -> None:

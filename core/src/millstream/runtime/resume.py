@@ -107,12 +107,12 @@ class Resumption:
             raise NoCheckpointToResume(path=run.began_from, why=f"the run {how} and has no checkpoint of its own; {fix}")
         if run.began_at is None:
             # It has committed nothing: it begins again, and its sinks clear away what it left open.
-            return JobStart(run.run_id, first_attempt=run.attempt + 1)
+            return JobStart(run.run_id, first_attempt=run.attempt + 1, lanes=run.lanes)
         where = self._completed.store.location(run.began_at)
         if run.began_at not in published:
             why = "the run was rewound to it and has no checkpoint of its own; give its path again, with --rewind"
             raise NoCheckpointToResume(path=where, why=why)
-        return JobStart(run.run_id, self._completed.read(run.began_at), where, first_attempt=run.attempt + 1)
+        return JobStart(run.run_id, self._completed.read(run.began_at), where, first_attempt=run.attempt + 1, lanes=run.lanes)
 
     def _last_run(self) -> RunRecord | None:
         try:
@@ -136,4 +136,5 @@ class Resumption:
     def _from(self, manifest: Manifest, where: str, run: RunRecord | None, *, elsewhere: bool = False) -> JobStart:
         run_id = self._new_run_id(run.run_id if run else "") if self._config.rewind else manifest.run_id
         used = max(manifest.attempt, run.attempt if run else 0)
-        return JobStart(run_id, manifest, where, first_attempt=used + 1, elsewhere=elsewhere)
+        lanes = max(manifest.lanes, run.lanes if run and run.run_id == manifest.run_id else 0)
+        return JobStart(run_id, manifest, where, first_attempt=used + 1, elsewhere=elsewhere, lanes=lanes)

@@ -138,6 +138,7 @@ class Task:
         if part is not None and deployment.restored_id is not None:
             restored = reader.load(part, deployment.restored_id)
             crash_point("task.restore.mid")
+        restored.lane_count = max(restored.lane_count, deployment.lanes)
         return OperatorContext(
             job_name=deployment.job_name,
             run_id=deployment.run_id,

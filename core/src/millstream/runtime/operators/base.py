@@ -13,6 +13,7 @@ from millstream.runtime.partition import copy_batch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from millstream.checkpoint.manifest import AheadRange
     from millstream.contracts.metrics import MetricGroup
     from millstream.contracts.sink import AnySink
     from millstream.contracts.source import Source
@@ -129,11 +130,13 @@ class OperatorSnapshot:
         tables: keyed state on its way to bytes; None when there is none.
         lists: what a checkpoint deals out by item, by name.
         lanes: items of lane lists, by name, each with its lane.
+        ahead: key groups whose event time had come further than the operator's.
     """
 
     tables: TableSnapshot | None = None
     lists: dict[str, StoredItems] = field(default_factory=dict)
     lanes: dict[str, list[tuple[int, bytes]]] = field(default_factory=dict)
+    ahead: list[AheadRange] = field(default_factory=list)
 
 
 class Operator(ABC):
