@@ -13,7 +13,7 @@ import msgspec
 from millstream.checkpoint.manifest import AheadRange, BlobRef, ChunkRef, FileRef, Manifest, OperatorState, TaskState
 from millstream.contracts.key_groups import key_group_range
 from millstream.contracts.serializer import SerializerDescription
-from millstream.errors import DamagedCheckpoint, RestoreMismatch
+from millstream.errors import DamagedCheckpoint
 from millstream.state.keyed import StateDescription
 from millstream.state.operator import ListMode
 from millstream.state.redistribution import broadcast_state, split_list_states, union_list_state
@@ -21,7 +21,7 @@ from millstream.state.redistribution import broadcast_state, split_list_states, 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from millstream.graph.job_graph import ChainedOperator, JobGraph
+    from millstream.graph.job_graph import ChainedOperator
 
 
 class FileBlob(msgspec.Struct, frozen=True):
@@ -75,53 +75,20 @@ class OperatorRestore(msgspec.Struct, frozen=True):
 
 
 class RestorePlan:
-    """Deals a checkpoint out over a job.
+    """Deals a checkpoint out over a job that it fits.
 
     Args:
         manifest: the checkpoint.
-        job: the job to be started from it.
         where: what to call the checkpoint in errors.
-
-    Raises:
-        RestoreMismatch: it is another job's, or holds state that no operator of this job would take.
     """
 
-    def __init__(self, manifest: Manifest, job: JobGraph, where: str) -> None:
+    def __init__(self, manifest: Manifest, where: str) -> None:
         self.manifest = manifest
-        self._job = job
         self._where = where
         self._parts: dict[str, dict[int, tuple[TaskState, OperatorState]]] = {}
         for task in manifest.tasks:
             for state in task.operators:
                 self._parts.setdefault(state.uid, {})[task.subtask] = (task, state)
-        self._check()
-
-    def _mismatch(self, what: str, fix: str) -> RestoreMismatch:
-        return RestoreMismatch(where=self._where, job_name=self._job.job_name, what=what, fix=fix)
-
-    def _check(self) -> None:
-        if self.manifest.job_name != self._job.job_name:
-            raise self._mismatch(f"it belongs to job {self.manifest.job_name!r}", "Give the job that name, or resume from its own checkpoint.")
-        wanted = {operator.uid: (operator, vertex.parallelism) for vertex, operator in self._job.operators()}
-        for info in self.manifest.operators:
-            if not info.keeps_state and not self._holds_lists(info.uid):
-                continue
-            found = wanted.get(info.uid)
-            if found is None:
-                raise self._mismatch(
-                    f"it holds state of operator {info.name!r} (uid {info.uid!r}), which the job no longer has",
-                    f"Give an operator uid={info.uid!r}, or start afresh with --resume never.",
-                )
-            if found[0].max_parallelism != info.max_parallelism:
-                raise self._mismatch(
-                    f"operator {info.name!r} (uid {info.uid!r}) was saved with max_parallelism {info.max_parallelism} and the job now asks for "
-                    f"{found[0].max_parallelism}. A key would be looked up in the wrong group",
-                    f"Set max_parallelism={info.max_parallelism}, or start afresh with --resume never.",
-                )
-
-    def _holds_lists(self, uid: str) -> bool:
-        """Whether there is state of functions that any operator may have."""
-        return any(state.lists for _, state in self._parts.get(uid, {}).values())
 
     def for_operator(self, operator: ChainedOperator, subtask: int, parallelism: int) -> OperatorRestore:
         """What one subtask takes over."""

@@ -40,6 +40,7 @@ class TaskDeployment:
         incremental_from: size of a subtask's keyed state, in bytes, from which only what changed is stored; None for never.
         strict_state: see the setting `state.strict`.
         lanes: the most subtasks that a sink has had in the run so far.
+        allow_non_restored_state: see the setting `job.allow_non_restored_state`.
     """
 
     job_name: str
@@ -58,6 +59,7 @@ class TaskDeployment:
     incremental_from: int | None = None
     strict_state: bool = False
     lanes: int = 0
+    allow_non_restored_state: bool = False
 
     @property
     def subtask_id(self) -> SubtaskId:

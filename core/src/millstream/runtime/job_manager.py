@@ -234,7 +234,7 @@ class JobManager:
             with self._completed.storage_errors():
                 self._completed.record_run(RunRecord(self.run_id, "running", number, self._began_at(), self._began_from(), self._lanes))
             self._attempt = attempt = _Attempt(ExecutionGraph(self.job, number), restored=restored)
-            plan = RestorePlan(restored, self.job, where) if restored else None
+            plan = RestorePlan(restored, where) if restored else None
             for vertex, operator in self.job.operators():
                 if operator.source is not None:
                     state = restored.enumerators.get(operator.uid) if restored else None
@@ -279,6 +279,7 @@ class JobManager:
                 incremental_from=self._settings.checkpoint.incremental_from if self._settings.checkpoint.incremental else None,
                 strict_state=self._settings.state.strict,
                 lanes=self._lanes,
+                allow_non_restored_state=self._settings.job.allow_non_restored_state,
             )
             execution.state = ExecutionState.DEPLOYING
             self._cluster.deploy(self._resources.slot_of(execution.subtask), deployment)

@@ -164,6 +164,7 @@ class Task:
             origin=self._origin,
             rewound_from=deployment.rewound_from,
             strict_state=deployment.strict_state,
+            allow_non_restored_state=deployment.allow_non_restored_state,
             source=described.source,
             sink=described.sink,
         )

@@ -85,6 +85,7 @@ class OperatorContext:
         restored: what a checkpoint left for this operator.
         origin: where the batch at hand was read; one object for all operators of the task.
         rewound_from: run id of the checkpoint, when it is rewound into a new run; else None.
+        allow_non_restored_state: state of the checkpoint that nobody declares is left behind.
         strict_state: look for functions that change what they read from state without writing it back.
     """
 
@@ -112,6 +113,7 @@ class OperatorContext:
     origin: Origin
     rewound_from: str | None = None
     strict_state: bool = False
+    allow_non_restored_state: bool = False
     source: Source[Any] | None = None
     sink: AnySink | None = None
     accumulators: dict[str, Any] = field(default_factory=dict)

@@ -76,7 +76,7 @@ class WindowOperator(KeyedOperator):
         window_function: gets the contents when the window fires; None emits them as they are.
     """
 
-    _kind: ClassVar[str]
+    kind: ClassVar[str]
     _contents: ClassVar[Contents]
     _watched_as: ClassVar[WatchedContents] = "written"
 
@@ -96,7 +96,7 @@ class WindowOperator(KeyedOperator):
         self._late_records = self.context.metrics.counter("numLateRecordsDropped")
         self._ctx = WindowFunctionContext(self)
         values = serializer_of(self._value_type, self._annotation)
-        self.keyed.declare_table("@window", self._kind, "namespaced", values, self._bind, self._watched_as, self._value_type)
+        self.keyed.declare_table("@window", self.kind, "namespaced", values, self._bind, self._watched_as, self._value_type)
         if self._watch is not None:
             self._watch_function(self._watch)
         self._loops = window_loops(self._contents)
@@ -305,7 +305,7 @@ class WindowOperator(KeyedOperator):
 class ReducingWindowOperator(WindowOperator):
     """Contents are the reduced record."""
 
-    _kind = "reducing window"
+    kind = "reducing window"
     _contents = Contents(
         "reducing",
         first=("current[k] = v",),
@@ -327,7 +327,7 @@ class ReducingWindowOperator(WindowOperator):
 class AggregatingWindowOperator(WindowOperator):
     """Contents are an accumulator."""
 
-    _kind = "aggregating window"
+    kind = "aggregating window"
     _contents = Contents(
         "aggregating",
         first=("current[k] = add(v, create())",),
@@ -358,7 +358,7 @@ class AggregatingWindowOperator(WindowOperator):
 class BufferingWindowOperator(WindowOperator):
     """Contents are all the records, in order of arrival."""
 
-    _kind = "buffering window"
+    kind = "buffering window"
     _watched_as = "appended"
     _contents = Contents("buffering", first=("current[k] = [v]",), later=("old.append(v)",), arguments=())
 
