@@ -158,9 +158,8 @@ def test_a_mode_that_changed_is_refused_before_a_record_is_processed(tmp_path: P
 def test_an_operator_with_list_state_that_the_job_no_longer_has_is_missed(tmp_path: Path) -> None:
     run(tmp_path, Lists("split"), 2)
     numbers = environment(tmp_path, 2, "auto").generate(lambda index: index, count=COUNT, rate_per_s=1000.0, uid="numbers")
-    with pytest.raises(JobFailedError, match=r"state of operator .* \(uid 'lists'\), which the job no longer has") as raised:
-        list(numbers.rebalance().map(failing_at(40)).execute_and_collect("operator state"))
-    assert isinstance(raised.value.__cause__, RestoreMismatch)
+    with pytest.raises(RestoreMismatch, match=r"state of operator .* \(uid 'lists'\), which the job no longer has"):
+        list(numbers.rebalance().map(failing_at(40)).uid("another").execute_and_collect("operator state"))
 
 
 class Totals(KeyedProcessFunction[int, int, Any]):

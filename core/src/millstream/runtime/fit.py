@@ -112,6 +112,8 @@ class _Fitting:
                 states.append(self._lost(info, "enumerator", "of a source", 1, "the operator is no source any more"))
             else:
                 states.append(StateFit("enumerator", "of a source", "matched", 1, "splits that are not assigned yet, in one piece"))
+        if not (info.keeps_state or states):
+            return
         found = {state.name for state in states}
         states += [StateFit(name, table.kind, "new") for name, table in (known.tables or {}).items() if name not in found]
         self.fit.operators.append(
@@ -129,7 +131,8 @@ class _Fitting:
         self.fit.operators.append(OperatorFit(info.uid, info.name, "dropped", info.parallelism, None, info.max_parallelism, None, states))
         work = self._pending.get(info.uid)
         if work is not None:
-            self._refuse(f"{_work_of(work)} of sink {_named(info)}, which the job no longer has, and nobody else could commit it. {_keep(info.uid)}")
+            what = f"sink {_named(info)}, which the job no longer has, left {_work_of(work)}"
+            self._refuse(f"{what}. Nobody else could commit them, and they are never left behind. {_keep(info.uid)}")
         elif not stored.is_empty:
             what = f"it holds state of operator {_named(info)}, which the job no longer has"
             self._give_up(what, f"{self._renamed(info)}Give an operator uid={info.uid!r}, {_ALLOW}, {_AFRESH}.")
@@ -230,15 +233,13 @@ class _Fitting:
             lanes = sorted({lane for ref in parts.values() for lane in ref.lanes})
             note = f"lane l goes to subtask l mod {parallelism}: lanes {_runs(lanes)}"
             if work is not None and work.contract == name:
-                note += f"; {_work_of(work)}, and they commit it before their first record"
+                note += f"; {_work_of(work)} are committed before its first record"
             if known.foreign or known.contract == name:
                 refused = next((error for error in self._unread_records(info, work, known)), None) if work is not None else None
                 yield StateFit(name, "list by lane", "refused" if refused else "matched", entries, refused or note)
             elif known.contract or work is not None:
-                self._refuse(
-                    f"{_work_of(work) if work else 'it holds the lanes'} of operator {_named(info)}, which were left by a {name} sink and cannot be "
-                    f"finished by what it is now. {_keep(info.uid)}"
-                )
+                left = _work_of(work) if work else "lanes"
+                self._refuse(f"operator {_named(info)} was a {name} sink and left {left}; what it is now cannot take them over. {_keep(info.uid)}")
                 yield StateFit(name, "list by lane", "refused", entries, "the sink has another contract now")
             else:
                 yield self._lost(info, name, "list by lane", entries, "the operator is no such sink any more")
@@ -283,10 +284,7 @@ def _and(names: list[str]) -> str:
 
 def _work_of(work: PendingWork) -> str:
     ids = sorted(set(work.checkpoints))
-    return (
-        f"it holds {work.size_bytes:,} bytes of work sealed for {'checkpoint' if len(ids) == 1 else 'checkpoints'} "
-        f"{', '.join(map(str, ids))} that may not be committed"
-    )
+    return f"{work.size_bytes:,} bytes that it sealed for checkpoint{'s' * (len(ids) > 1)} {', '.join(map(str, ids))} and may not have committed"
 
 
 def _keep(uid: str) -> str:
