@@ -122,3 +122,14 @@ def test_an_operator_that_is_new_starts_with_nothing() -> None:
     (source, *_) = [operator for _, operator in job(1).operators()]
     restore = plan.for_operator(source, 0, 1)
     assert (restore.watermark, restore.keyed, restore.lists, restore.lanes, restore.lane_count) == (None, [], {}, {}, 0)
+
+
+def test_where_there_are_no_keys_event_time_restarts_at_the_minimum_over_all_subtasks() -> None:
+    """Splits and records go to subtasks in another way than key groups do: a source that took the minimum over its range could hold a split
+    back that was behind it, because only watermarks above its start are sent on."""
+    operators = [OperatorState("sum", watermark) for watermark in (100, 1_000)]
+    tasks = [TaskState(1, subtask, [operator], FileRef(f"task-1-{subtask}", 10, "0" * 64)) for subtask, operator in enumerate(operators)]
+    plan = RestorePlan(msgspec.structs.replace(manifest(2, [5, 5], [0, 0]), tasks=tasks), "here")
+    operator = keyed_operator(job(4))
+    assert [plan.for_operator(operator, subtask, 4).watermark for subtask in range(4)] == [100] * 4
+    assert [plan.for_operator(operator, subtask, 2).watermark for subtask in range(2)] == [100, 1_000]
