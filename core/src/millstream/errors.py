@@ -463,16 +463,18 @@ class UnknownStateVersion(MillstreamError):
 
 @dataclass(kw_only=True, eq=False)
 class RestoreMismatch(MillstreamError):
-    """A checkpoint that does not fit the job."""
+    """A checkpoint that does not fit the job. `mismatches` has everything that does not fit, each with the fix."""
 
     code: ClassVar[str] = "restore-mismatch"
     where: str
     job_name: str
-    what: str
-    fix: str
+    mismatches: tuple[str, ...]
 
     def sentence(self) -> str:
-        return f"Checkpoint {self.where} does not fit job {self.job_name!r}: {self.what}. {self.fix}"
+        head = f"Checkpoint {self.where} does not fit job {self.job_name!r}"
+        if len(self.mismatches) == 1:
+            return f"{head}: {self.mismatches[0]}"
+        return "\n".join([f"{head}, for {len(self.mismatches)} reasons:", *(f"  {n}. {each}" for n, each in enumerate(self.mismatches, 1))])
 
 
 @dataclass(kw_only=True, eq=False)
@@ -1169,7 +1171,8 @@ class UndeclaredState(MillstreamError):
     def sentence(self) -> str:
         return (
             f"The checkpoint holds state {self.state!r} of operator {self.operator!r} (uid {self.uid!r}), which the operator does not declare in "
-            "open(). It would be lost. Declare it (and clear it where it is no longer needed), or give the operator a new uid."
+            "open(). It would be lost. Declare it (and clear it where it is no longer needed), or leave it behind with --allow-non-restored-state "
+            "(setting job.allow_non_restored_state)."
         )
 
 

@@ -39,6 +39,7 @@ class RunRecord(msgspec.Struct, frozen=True):
         began_at: the checkpoint of another run that this one began from (`--rewind`); None when it began afresh.
         began_from: path of a checkpoint that is not among the job's own, when the run went on or began from one.
         inherited: with `began_from`: checkpoints up to this id were there before; none of them is the run's.
+        lanes: the most subtasks that a sink has had in the run: of all of them something may be left, whatever checkpoint it goes on from.
         version: of this record.
     """
 
@@ -48,6 +49,7 @@ class RunRecord(msgspec.Struct, frozen=True):
     began_at: int | None = None
     began_from: str | None = None
     inherited: int = 0
+    lanes: int = 0
     version: int = 1
 
 

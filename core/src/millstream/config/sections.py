@@ -42,6 +42,9 @@ class JobConfig(Section):
         "What to do with retained checkpoints of an unfinished run: refuse to start (ask), use the newest, ignore them, or use this one",
     ] = "ask"
     rewind: Annotated[bool, Flag(), "Allow restoring a checkpoint older than what the sinks have already committed"] = False
+    allow_non_restored_state: Annotated[
+        bool, Flag(), "Leave state behind that the checkpoint holds and no operator takes over, instead of refusing to start"
+    ] = False
     guarantee: Annotated[
         GuaranteeName | None,
         Maybe(Choice(("exactly_once", "at_least_once", "at_most_once")), "unset"),

@@ -61,6 +61,7 @@ class JobStart:
         restored_from: what to call it in messages.
         first_attempt: number of the first attempt; higher than any used in the run before.
         elsewhere: whether the checkpoint is not among the job's own.
+        lanes: the most subtasks that a sink has had in the run so far.
     """
 
     run_id: str
@@ -68,6 +69,7 @@ class JobStart:
     restored_from: str = ""
     first_attempt: int = 0
     elsewhere: bool = False
+    lanes: int = 0
 
 
 @dataclass
@@ -147,6 +149,8 @@ class JobManager:
         self._next_attempt = start.first_attempt
         self._stopping = False
         self._stop: Stop | None = None
+        # Who ran at a higher parallelism may have left work of lanes that no checkpoint knows.
+        self._lanes = max([start.lanes, *(vertex.parallelism for vertex, operator in job.operators() if operator.sink is not None)])
         # Checkpoints above this id belong to this run; what is below was there before, here or where the run was resumed from. Sinks know
         # by its id what they have committed.
         self._inherited_id = max(completed.store.highest_id(), start.restored.checkpoint_id if start.restored else 0)
@@ -333,9 +337,9 @@ class JobManager:
         try:
             with self._completed.storage_errors():
                 inherited = self._inherited_id if self._start.elsewhere else 0
-                self._completed.record_run(RunRecord(self.run_id, "running", number, self._began_at(), self._began_from(), inherited))
+                self._completed.record_run(RunRecord(self.run_id, "running", number, self._began_at(), self._began_from(), inherited, self._lanes))
             self._attempt = attempt = _Attempt(ExecutionGraph(self.job, number), restored=restored)
-            plan = RestorePlan(restored, self.job, where) if restored else None
+            plan = RestorePlan(restored, where) if restored else None
             for vertex, operator in self.job.operators():
                 if operator.source is not None:
                     state = restored.enumerators.get(operator.uid) if restored else None
@@ -379,6 +383,8 @@ class JobManager:
                 rewound_from=restored.run_id if restored and restored.run_id != self.run_id else None,
                 incremental_from=self._settings.checkpoint.incremental_from if self._settings.checkpoint.incremental else None,
                 strict_state=self._settings.state.strict,
+                lanes=self._lanes,
+                allow_non_restored_state=self._settings.job.allow_non_restored_state,
             )
             execution.state = ExecutionState.DEPLOYING
             self._cluster.deploy(self._resources.slot_of(execution.subtask), deployment)
@@ -482,6 +488,7 @@ class JobManager:
             operators=[OperatorInfo(o.uid, o.name, vertex.parallelism, o.max_parallelism, o.spec.keeps_state) for vertex, o in self.job.operators()],
             tasks=[pending.states[subtask] for subtask in sorted(pending.states)],
             enumerators=pending.enumerators,
+            lanes=self._lanes,
         )
 
     def checkpoint_completed(self, manifest: Manifest, purpose: Purpose) -> None:

@@ -9,6 +9,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from millstream.checkpoint.ephemeral import EphemeralStore
+from millstream.checkpoint.manifest import read_state_file
 from millstream.checkpoint.store import CompletedCheckpoints
 from millstream.contracts.checkpoint_storage import CheckpointStorageContext
 from millstream.errors import MissingMainGuard, NoDurableStorage
@@ -18,6 +19,7 @@ from millstream.runtime.clean_up import forget_run
 from millstream.runtime.deployment import Ports
 from millstream.runtime.driver import InlineDriver
 from millstream.runtime.embedded import EmbeddedClusterBackend
+from millstream.runtime.fit import fit_of
 from millstream.runtime.job_manager import JobManager
 from millstream.runtime.job_metrics import register_job_metrics
 from millstream.runtime.job_status import JobExecutionResult, JobStatus
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from millstream.contracts.state_backend import StateBackend
     from millstream.graph.job_graph import JobGraph
     from millstream.plugins import PluginManager
+    from millstream.runtime.fit_model import Fit
     from millstream.runtime.processes.metrics import MetricsMirror
 
 log = logging.getLogger(__name__)
@@ -172,6 +175,7 @@ class Launcher:
 
         Raises:
             ResumeUndecided, DamagedCheckpoint, NoCheckpointToResume: see `job.resume`.
+            RestoreMismatch: the checkpoint to go on from does not fit the job.
             UnknownPlugin: a backend or storage that is not installed.
             CheckpointStorageFailed: the folder of the checkpoints cannot be read or written.
             MissingMainGuard: a process of another job imports the script.
@@ -258,8 +262,14 @@ class Launcher:
             # With a fixed seed too, no two runs may have one id: the markers of exactly-once sinks carry it.
             lambda before: self._ports.random.fork(f"run after {before}, {completed.store.highest_id()} at {self._ports.clock.now_ms()}").token(),
             lambda run_id: forget_run(job, run_id, self._ports.storage),
+            lambda manifest, where: self._fit_of(job, manifest, where),
             keep_on_finish=self._settings.checkpoint.keep_on_finish,
         )
+
+    def _fit_of(self, job: JobGraph, manifest: Manifest, where: str) -> Fit:
+        store = self._restored_store
+        allow = self._settings.job.allow_non_restored_state
+        return fit_of(manifest, job, where, lambda ref: read_state_file(store, manifest.checkpoint_id, ref), allow_non_restored_state=allow)
 
     def _open_path(self, path: str) -> tuple[Manifest, str]:
         kept = self._settings.checkpoint.storage or ""

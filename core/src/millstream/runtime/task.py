@@ -151,6 +151,7 @@ class Task:
         if part is not None and deployment.restored_id is not None:
             restored = reader.load(part, deployment.restored_id)
             crash_point("task.restore.mid")
+        restored.lane_count = max(restored.lane_count, deployment.lanes)
         return OperatorContext(
             job_name=deployment.job_name,
             run_id=deployment.run_id,
@@ -176,6 +177,7 @@ class Task:
             origin=self._origin,
             rewound_from=deployment.rewound_from,
             strict_state=deployment.strict_state,
+            allow_non_restored_state=deployment.allow_non_restored_state,
             source=described.source,
             sink=described.sink,
         )
