@@ -127,8 +127,8 @@ def test_a_job_is_listed_looked_at_and_stopped_from_another_terminal(invoke: Any
     assert shown.exit_code == 0
     assert re.match(r"orders: running .* \| in [\d,]+ \([\d,.]+/s\) \| out .* \| checkpoints \d", shown.stdout)
     assert re.search(r"^newest checkpoint: /.*/chk/orders/chk-\d+$", shown.stdout, re.MULTILINE)
-    assert re.search(r"^operator +subtask +state +attempt +where +in +out$", shown.stdout, re.MULTILINE)
-    assert re.search(r"^reduce\(max\) +2/2 +running +1 +\S+ +[\d,]+ +[\d,]+$", shown.stdout, re.MULTILINE)
+    assert re.search(r"^operator +subtask +state +attempt +where +in +out +busy +idle +backpressured$", shown.stdout, re.MULTILINE)
+    assert re.search(r"^reduce\(max\) +2/2 +running +1 +\S+ +[\d,]+ +[\d,]+ +\d+ % +\d+ % +\d+ %$", shown.stdout, re.MULTILINE)
 
     stopped = invoke("stop", "orders")
     assert stopped.exit_code == 0, stopped.output

@@ -20,6 +20,7 @@ from millstream.runtime.launch import Launcher
 from millstream.runtime.messages import JOB_MANAGER, StartProcessing
 from millstream.runtime.metrics import MetricRegistry
 from millstream.runtime.partition import OneChannel
+from millstream.runtime.savepoints import SavepointStores
 from millstream.runtime.task import Task
 from millstream.runtime.task_time import WINDOW_S, TaskTime
 
@@ -50,7 +51,9 @@ class Driven:
         self.registry = MetricRegistry(self.clock)
         ports = Ports(self.clock, SeededRandom(1), transport, LocalStorage(), InlineExecutor())
         edges = [EdgeWriter(OneChannel(0), [self.output])]
-        self.task = Task(deployment, ports, self.registry, EphemeralStore(), EphemeralStore(), [self.input], edges, lambda: None)
+        savepoints = SavepointStores(lambda location: EphemeralStore(), ports.storage)  # type: ignore[arg-type,return-value]
+        stores = (EphemeralStore(), EphemeralStore(), savepoints)
+        self.task = Task(deployment, ports, self.registry, *stores, [self.input], edges, lambda: None)
         self.task.start()
         transport.send(JOB_MANAGER, self.task.address, StartProcessing())
         self.turns(0)
