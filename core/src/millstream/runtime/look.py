@@ -143,12 +143,8 @@ def _times(job: LocalJob, vertex: JobVertex, subtask: int) -> tuple[float | None
 
 
 def _time(job: LocalJob, vertex: JobVertex, subtask: int, name: str) -> float | None:
-    """A task's share of time: kept under the chain's name, or that of one of its operators."""
-    for scope in (vertex.name, *(operator.name for operator in vertex.chain)):
-        value = _gauge(job.registry, (job.job_name, scope, str(subtask), name))
-        if isinstance(value, int | float) and math.isfinite(value):
-            return float(value)
-    return None
+    value = _gauge(job.registry, (job.job_name, vertex.name, str(subtask), name))
+    return float(value) if isinstance(value, int | float) else None
 
 
 def _gauge(registry: MetricRegistry, identifier: tuple[str, ...]) -> object:
