@@ -132,6 +132,20 @@ class CheckpointCoordinator:
         self._wanted = None
         self._due_s = None
 
+    @property
+    def takes_the_last(self) -> bool:
+        """Whether a checkpoint is wanted or under way behind which nothing is processed."""
+        pending = self._pending
+        return self._wanted in ("final", "stop") or (pending is not None and pending.purpose in ("final", "stop"))
+
+    def give_up(self, reason: str) -> None:
+        """Some tasks go back to an earlier checkpoint: what is under way cannot be completed. That is no failure of the checkpoint."""
+        pending = self._pending
+        if pending is not None and not pending.storing:
+            self._pending = None
+            log.info("checkpoint %d is given up: %s", pending.checkpoint_id, reason)
+            self._withdraw(pending)
+
     def request(self, purpose: Purpose) -> None:
         """Asks for one more checkpoint, as soon as it is allowed."""
         self._wanted = purpose
@@ -300,10 +314,13 @@ class CheckpointCoordinator:
         self.statistics.failed += 1
         self._failures_in_a_row += 1
         log.warning("checkpoint %d failed: %s", pending.checkpoint_id, reason)
-        self.notify(CheckpointAborted(pending.checkpoint_id))
-        self._executor.submit(lambda: self._completed.store.withdraw(pending.checkpoint_id), lambda _, error: None)
+        self._withdraw(pending)
         if self._failures_in_a_row > self._config.tolerable_failures:
             self._job.fail(CheckpointFailed(checkpoint_id=pending.checkpoint_id, reason=reason, tolerated=self._config.tolerable_failures))
         elif pending.purpose != "periodic":
             self._wanted = pending.purpose
             self._wanted_s = self._clock.monotonic_s() + TRY_AGAIN_S
+
+    def _withdraw(self, pending: PendingCheckpoint) -> None:
+        self.notify(CheckpointAborted(pending.checkpoint_id))
+        self._executor.submit(lambda: self._completed.store.withdraw(pending.checkpoint_id), lambda _, error: None)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from millstream.contracts.source import EnumeratorContext, Source, Split
 from millstream.graph.execution_graph import SubtaskId
+from millstream.runtime.assigned_splits import AssignedSplits
 from millstream.runtime.messages import FromEnumerator, FromReader, NoMoreSplits, SplitsAssigned
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class SourceCoordinator:
     there yet.
 
     Args:
-        vertex: the source's vertex.
+        vertex: the source's vertex; an attribute, too.
         send: a message to a subtask of the current attempt.
         call_later: runs a function on the JobManager's thread after so many seconds, in this attempt only.
     """
@@ -40,7 +41,9 @@ class SourceCoordinator:
         self.uid = uid
         self._started = False
         self._waiting: list[FromReader] = []
-        self._enumerator = source.create_enumerator(_Context(vertex, parallelism, ports, send, call_later), state)
+        self._assigned = AssignedSplits()
+        self._enumerator = source.create_enumerator(_Context(vertex, parallelism, ports, send, call_later, self._assigned), state)
+        self.vertex = vertex
 
     def start(self) -> None:
         """All readers run."""
@@ -61,7 +64,23 @@ class SourceCoordinator:
 
     def snapshot(self, checkpoint_id: int) -> bytes:
         """State of the enumerator."""
-        return self._enumerator.snapshot(checkpoint_id)
+        state = self._enumerator.snapshot(checkpoint_id)
+        self._assigned.checkpoint(checkpoint_id)
+        return state
+
+    def completed(self, checkpoint_id: int) -> None:
+        """A checkpoint is durable."""
+        self._assigned.completed(checkpoint_id)
+
+    def restart_reader(self, subtask: int, restored_id: int | None) -> None:
+        """A reader is about to be restored, alone, from that checkpoint: what it was given since goes back to the enumerator.
+
+        None: from what the attempt began with.
+        """
+        self._waiting = [message for message in self._waiting if message.subtask.subtask != subtask]
+        splits = self._assigned.take_back(subtask, restored_id)
+        if splits:
+            self._enumerator.add_splits_back(splits, subtask)
 
     def close(self) -> None:
         """The attempt is over."""
@@ -76,8 +95,10 @@ class _Context(EnumeratorContext):
         ports: Ports,
         send: Callable[[SubtaskId, object], None],
         call_later: Callable[[float, Callable[[], None]], None],
+        assigned: AssignedSplits,
     ) -> None:
         self._vertex = vertex
+        self._assigned = assigned
         self._send = send
         self._call_later = call_later
         self.parallelism = parallelism
@@ -87,6 +108,7 @@ class _Context(EnumeratorContext):
         self.executor = ports.executor
 
     def assign(self, subtask: int, splits: Sequence[Split]) -> None:
+        self._assigned.add(subtask, splits)
         self._send(SubtaskId(self._vertex, subtask), SplitsAssigned(list(splits)))
 
     def no_more_splits(self, subtask: int) -> None:
