@@ -14,12 +14,12 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from millstream.__about__ import __version__
-from millstream.checkpoint.coordinator import CheckpointCoordinator, PendingCheckpoint, Purpose
+from millstream.checkpoint.coordinator import CheckpointCoordinator
 from millstream.checkpoint.manifest import Manifest, OperatorInfo
-from millstream.checkpoint.messages import CheckpointAcknowledged, CheckpointCompleted, CheckpointDeclined
+from millstream.checkpoint.messages import CheckpointAcknowledged, CheckpointCompleted, CheckpointDeclined, EndSources
 from millstream.checkpoint.restore import RestorePlan
 from millstream.checkpoint.store import CompletedCheckpoints, RunRecord
-from millstream.errors import CheckpointStorageFailed, MillstreamError, TaskManagerLost
+from millstream.errors import CheckpointStorageFailed, MillstreamError, SavepointFailed, TaskManagerLost
 from millstream.graph.execution_graph import Execution, ExecutionGraph, ExecutionState, SubtaskId
 from millstream.plugins.notices import CheckpointCompleted as CheckpointNotice
 from millstream.plugins.notices import JobFailed, JobStarted
@@ -32,15 +32,19 @@ from millstream.runtime.regions import PipelinedRegions
 from millstream.runtime.resource_manager import ResourceManager
 from millstream.runtime.restart import make_restart_strategy
 from millstream.runtime.source_coordinator import SourceCoordinator
+from millstream.runtime.stopping import Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from millstream.checkpoint.pending import PendingCheckpoint, Purpose
+    from millstream.checkpoint.savepoint import Done
     from millstream.config import Settings
     from millstream.contracts.cluster_backend import ClusterBackend
     from millstream.contracts.context import Accumulator
     from millstream.contracts.state_backend import StateBackend
     from millstream.graph.job_graph import JobGraph
+    from millstream.runtime.savepoints import Savepoints
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +62,7 @@ class JobStart:
         restored_from: what to call it in messages.
         first_attempt: number of the first attempt; higher than any used in the run before.
         elsewhere: whether the checkpoint is not among the job's own.
+        lanes: the most subtasks that a sink has had in the run so far.
     """
 
     run_id: str
@@ -65,6 +70,7 @@ class JobStart:
     restored_from: str = ""
     first_attempt: int = 0
     elsewhere: bool = False
+    lanes: int = 0
 
 
 @dataclass
@@ -77,6 +83,15 @@ class _Attempt:
     started: bool = False
     starting: list[frozenset[SubtaskId]] = field(default_factory=list)  # parts that do not process yet, because not all of them run
     last_checkpoint: CheckpointCompleted | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What is known of a subtask of the current attempt."""
+
+    attempt: int
+    state: ExecutionState
+    task_manager: str
 
 
 class JobManager:
@@ -92,6 +107,10 @@ class JobManager:
         start: fresh or from a checkpoint.
         notice: tells plugins what happens.
         wake: tells whoever drives this object that there is mail; safe from any thread.
+        savepoints: where they go.
+
+    Attributes:
+        last_savepoint: where the last savepoint of this run is; None while there is none.
     """
 
     def __init__(
@@ -105,6 +124,7 @@ class JobManager:
         start: JobStart,
         notice: Callable[[Any], None],
         wake: Callable[[], None],
+        savepoints: Savepoints,
     ) -> None:
         self.job = job
         self.run_id = start.run_id
@@ -113,8 +133,10 @@ class JobManager:
         self.restarts = 0
         self.accumulators: dict[str, Any] = {}
         self.last_checkpoint_id: int | None = start.restored.checkpoint_id if start.restored else None
+        self.last_savepoint: str | None = None
         self._settings = settings
         self._ports = ports
+        self._savepoints = savepoints
         self._completed = completed
         self._cluster = cluster
         self._resources = ResourceManager(cluster)
@@ -129,9 +151,15 @@ class JobManager:
         self._attempt: _Attempt | None = None
         self._next_attempt = start.first_attempt
         self._stopping = False
-        # Checkpoints above this id belong to this run; what is below was there before.
-        self._inherited_id = completed.store.highest_id()
-        self.coordinator = CheckpointCoordinator(settings.checkpoint, self, completed, ports.clock, ports.executor, first_id=self._inherited_id + 1)
+        self._stop: Stop | None = None
+        # Who ran at a higher parallelism may have left work of lanes that no checkpoint knows.
+        self._lanes = max([start.lanes, *(vertex.parallelism for vertex, operator in job.operators() if operator.sink is not None)])
+        # Checkpoints above this id belong to this run; what is below was there before, here or where the run was resumed from. Sinks know
+        # by its id what they have committed.
+        self._inherited_id = max(completed.store.highest_id(), start.restored.checkpoint_id if start.restored else 0)
+        self.coordinator = CheckpointCoordinator(
+            settings.checkpoint, self, completed, ports.clock, ports.executor, first_id=self._inherited_id + 1, job_name=job.job_name
+        )
         self._strategy = make_restart_strategy(
             settings.restart, checkpointing=settings.checkpoint.interval is not None, random=ports.random.fork("restart")
         )
@@ -208,14 +236,94 @@ class JobManager:
         if self._settings.checkpoint.retention == "delete_on_cancellation":
             self._clean_up()
 
-    def stop(self) -> None:
-        """Ends the job with one more checkpoint, behind which nothing is processed; it is kept. Without checkpoints: cancels."""
-        if self.status.is_final:
+    def savepoint(self, target: str | None, done: Done) -> None:
+        """Takes a savepoint while the job runs on. On the JobManager's thread.
+
+        Args:
+            target: folder or URL below which it goes; None for the setting `checkpoint.savepoint_dir`.
+            done: called once, on the JobManager's thread, with where the savepoint is, or with why there is none.
+        """
+        try:
+            request = self._savepoints.request(target, self.job.job_name, self.run_id, lambda path, error: self._savepoint_done(done, path, error))
+        except Exception as error:  # noqa: BLE001 - of the target that was given; the job runs on
+            done(None, error)
             return
-        if self._settings.checkpoint.interval is None or self.status is not JobStatus.RUNNING:
+        if self.status is JobStatus.RUNNING and self._stop is None:
+            self.coordinator.request_savepoint(request)
+        else:
+            reason = "it is being stopped" if self._stop is not None and not self.status.is_final else f"it is {self.status.value}"
+            done(None, SavepointFailed(job_name=self.job.job_name, reason=reason, fix="Ask for it while the job runs."))
+
+    def _savepoint_done(self, done: Done, path: str | None, error: Exception | None) -> None:
+        self.last_savepoint = path or self.last_savepoint
+        done(path, error)
+
+    def stop(self, *, drain: bool = False, savepoint: str | bool = False, done: Done = lambda path, error: None) -> None:
+        """Ends the job with one more checkpoint, behind which nothing is processed; it is kept. Without checkpoints: cancels.
+
+        On the JobManager's thread.
+
+        Args:
+            drain: let event time end first, so that all windows and timers fire: the job has FINISHED then, and else is SUSPENDED.
+            savepoint: take a savepoint as well, below this folder or URL; True for the setting `checkpoint.savepoint_dir`.
+            done: called once, on the JobManager's thread, when the job has ended, with where the savepoint is (without one: where the last
+                checkpoint is, if it was kept); or when it is known that it will not end so, with why.
+        """
+        stop = Stop(self.job.job_name, drain=drain, done=done)
+        if self._stop is not None or self.status.is_final:
+            stop.refuse("it is being stopped already" if self._stop is not None else f"it has ended: it is {self.status.value}")
+            return
+        request = None
+        if savepoint is not False:
+            target = None if savepoint is True else savepoint
+            try:
+                request = self._savepoints.request(target, self.job.job_name, self.run_id, self._savepoint_of_stop)
+            except Exception as error:  # noqa: BLE001 - of the target that was given; the job runs on
+                done(None, error)
+                return
+        at_once = request is None and not drain
+        if self.status is not JobStatus.RUNNING and not at_once:
+            stop.refuse(f"it is {self.status.value}")
+            return
+        if at_once and (self._settings.checkpoint.interval is None or self.status is not JobStatus.RUNNING):
             self.suspend()
+            done(self.last_checkpoint(), None)
+            return
+        self._stop = stop
+        if request is not None:
+            self.coordinator.request_savepoint(request, with_last=True)
+        if drain:
+            self._end_sources(self._attempt)
         else:
             self.coordinator.request("stop")
+
+    def _savepoint_of_stop(self, path: str | None, error: Exception | None) -> None:
+        stop, attempt = self._stop, self._attempt
+        if stop is None:
+            return
+        if path is not None:
+            self.last_savepoint = stop.savepoint = path
+            return
+        self._stop = None
+        stop.done(None, error)
+        if stop.drain:  # all input has been ended, and every window has fired: only what the last checkpoint holds can be gone on with
+            self.post(lambda: self._restart_drained(attempt))
+
+    def _restart_drained(self, attempt: _Attempt | None) -> None:
+        if attempt is not None and self._attempt is attempt:
+            self._stop_attempt()
+            self.status = JobStatus.RESTARTING
+            self.restarts += 1
+            self._restart()
+
+    def _end_sources(self, attempt: _Attempt | None) -> None:
+        """Tells the sources to read no more, and again until they have heard it."""
+        if attempt is not None and self._attempt is attempt and self._stop is not None:
+            running = [source for source in attempt.executions.sources() if source.state is not ExecutionState.INPUT_ENDED]
+            for source in running:
+                self.send_to_task(source.subtask, EndSources())
+            if running:
+                self._later(NOTIFY_AGAIN_S, lambda: self._end_sources(attempt))
 
     def suspend(self) -> None:
         """Ends the job now and keeps its checkpoints, so that it can be resumed."""
@@ -234,7 +342,7 @@ class JobManager:
                 self._record_attempt(number)
             self._attempt = attempt = _Attempt(ExecutionGraph(self.job, number), restored=restored)
             attempt.starting.append(frozenset(execution.subtask for execution in attempt.executions))
-            plan = RestorePlan(restored, self.job, where) if restored else None
+            plan = RestorePlan(restored, where) if restored else None
             for vertex, operator in self.job.operators():
                 if operator.source is not None:
                     state = restored.enumerators.get(operator.uid) if restored else None
@@ -276,6 +384,8 @@ class JobManager:
                 rewound_from=restored.run_id if restored and restored.run_id != self.run_id else None,
                 incremental_from=self._settings.checkpoint.incremental_from if self._settings.checkpoint.incremental else None,
                 strict_state=self._settings.state.strict,
+                lanes=self._lanes,
+                allow_non_restored_state=self._settings.job.allow_non_restored_state,
             )
             execution.state = ExecutionState.DEPLOYING
             self._cluster.deploy(self._resources.slot_of(execution.subtask), deployment)
@@ -383,6 +493,7 @@ class JobManager:
             operators=[OperatorInfo(o.uid, o.name, vertex.parallelism, o.max_parallelism, o.spec.keeps_state) for vertex, o in self.job.operators()],
             tasks=[pending.states[subtask] for subtask in sorted(pending.states)],
             enumerators=pending.enumerators,
+            lanes=self._lanes,
         )
 
     def checkpoint_completed(self, manifest: Manifest, purpose: Purpose) -> None:
@@ -484,7 +595,7 @@ class JobManager:
         attempt = self._attempt
         if attempt is None or not failed or not attempt.started or self._settings.restart.failover == "full":
             return None
-        if attempt.last_checkpoint is not None or self.coordinator.takes_the_last:
+        if attempt.last_checkpoint is not None or self.coordinator.takes_the_last or self._stop is not None:
             return None  # sources that do not read any more would have to begin again
         where = self._resources.task_managers(self.job)
         part = self._regions.around(failed, where.__getitem__ if self._cluster.kill_ends_task_manager else None)
@@ -509,7 +620,7 @@ class JobManager:
             with self._completed.storage_errors():
                 restored, where = self._newest()
                 self._record_attempt(attempt.executions.attempt)
-            plan = RestorePlan(restored, self.job, where) if restored else None
+            plan = RestorePlan(restored, where) if restored else None
             for source in attempt.sources.values():
                 for subtask in sorted(s.subtask for s in part if s.vertex == source.vertex):
                     source.restart_reader(subtask, restored.checkpoint_id if restored else None)
@@ -524,7 +635,8 @@ class JobManager:
             self._fail_now(error)
 
     def _record_attempt(self, number: int) -> None:
-        self._completed.record_run(RunRecord(self.run_id, "running", number, self._began_at(), self._began_from()))
+        inherited = self._inherited_id if self._start.elsewhere else 0
+        self._completed.record_run(RunRecord(self.run_id, "running", number, self._began_at(), self._began_from(), inherited, self._lanes))
 
     def _kill(self, executions: Sequence[Execution]) -> None:
         doomed = [e for e in executions if e.state not in (ExecutionState.CREATED, ExecutionState.FINISHED)]
@@ -543,6 +655,9 @@ class JobManager:
 
     def _stop_attempt(self) -> None:
         self.coordinator.stop()
+        stop, self._stop = self._stop, None
+        if stop is not None:
+            stop.refuse("it failed, or was ended in another way, meanwhile")
         attempt, self._attempt = self._attempt, None
         if attempt is None:
             return
@@ -571,12 +686,26 @@ class JobManager:
         """The run is over for good: its checkpoints go, unless they are to be kept."""
         record = RunRecord(self.run_id, "ended", self._next_attempt - 1)
         keep, storage = self._settings.checkpoint.keep_on_finish, self._ports.storage
-        clean_up_run(self._completed, record, lambda: forget_run(self.job, record.run_id, storage), keep=keep)
+        # What sinks keep of the run stays if there is a savepoint: it says whether they are ahead of that.
+        forget = (lambda: None) if self.last_savepoint else lambda: forget_run(self.job, record.run_id, storage)
+        clean_up_run(self._completed, record, forget, keep=keep)
 
     def _end(self, status: JobStatus) -> None:
         self.status = status
         self._timers.clear()
         self._ports.transport.unbind(JOB_MANAGER)
+        self.coordinator.close()
+        stop, self._stop = self._stop, None
+        if stop is not None:
+            stop.done(stop.savepoint or self.last_checkpoint(), None)
+
+    def place_of(self, subtask: SubtaskId) -> Placed | None:
+        """Where a subtask runs, and how it is; None while none is deployed."""
+        attempt = self._attempt
+        execution = attempt.executions.find(subtask, attempt.executions.attempt) if attempt else None
+        if execution is None or execution.state is ExecutionState.CREATED:
+            return None
+        return Placed(execution.attempt, execution.state, self._resources.slot_of(subtask).task_manager)
 
     def last_checkpoint(self) -> str | None:
         """Where the newest checkpoint that was kept is."""

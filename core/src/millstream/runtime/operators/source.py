@@ -90,7 +90,8 @@ class SourceOperator(Operator):
         if isinstance(message, SplitsAssigned):
             self._add_splits(message.splits)
         elif isinstance(message, NoMoreSplits):
-            self._event_time.nothing_to_read()
+            if not self.ended:
+                self._event_time.nothing_to_read()
             self.reader.no_more_splits()
         elif isinstance(message, FromEnumerator):
             self.reader.receive(message.message)
