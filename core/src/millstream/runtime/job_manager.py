@@ -450,6 +450,8 @@ class JobManager:
             attempt.starting.remove(part)
             if not attempt.started:
                 self._start_sources(attempt)
+            for source, reader in _readers(attempt, part):
+                source.reader_runs(reader)
             for subtask in sorted(part):
                 self.send_to_task(subtask, StartProcessing())
 
@@ -607,7 +609,9 @@ class JobManager:
         self._next_attempt += 1
         attempt.executions.replace(part, self._next_attempt - 1)
         # A part that fails while it starts may be another one than before: with it failed what its processes run for others.
-        attempt.starting = [other - part for other in attempt.starting if other - part] + [part]
+        # What is left of that one runs already, or waits for the rest to run.
+        apart = [other if other.isdisjoint(part) else other - part for other in attempt.starting]
+        attempt.starting = [*filter(None, apart), part]
 
     def _restart_part(self, attempt: _Attempt, part: frozenset[SubtaskId]) -> None:
         if self._attempt is not attempt or not any(waiting is part for waiting in attempt.starting):
@@ -621,9 +625,8 @@ class JobManager:
                 restored, where = self._newest()
                 self._record_attempt(attempt.executions.attempt)
             plan = RestorePlan(restored, where) if restored else None
-            for source in attempt.sources.values():
-                for subtask in sorted(s.subtask for s in part if s.vertex == source.vertex):
-                    source.restart_reader(subtask, restored.checkpoint_id if restored else None)
+            for source, subtask in _readers(attempt, part):
+                source.restart_reader(subtask, restored.checkpoint_id if restored else None)
             if self._cluster.kill_ends_task_manager:
                 self._resources.replace(part)
             self._deploy_tasks(executions, restored, plan)
@@ -716,6 +719,11 @@ class JobManager:
             log.warning("the checkpoints of job %s cannot be listed: %s", self.job.job_name, error)
             published = [self.last_checkpoint_id] if self.last_checkpoint_id is not None else []
         return self._completed.store.location(published[-1]) if published else None
+
+
+def _readers(attempt: _Attempt, part: frozenset[SubtaskId]) -> list[tuple[SourceCoordinator, int]]:
+    """The sources among these tasks, each with the coordinator of its source."""
+    return [(source, s.subtask) for s in sorted(part) for source in attempt.sources.values() if source.vertex == s.vertex]
 
 
 def _likeness(error: BaseException) -> str:

@@ -40,10 +40,12 @@ class SourceCoordinator:
     ) -> None:
         self.uid = uid
         self._started = False
-        self._waiting: list[FromReader] = []
-        self._assigned = AssignedSplits()
-        self._enumerator = source.create_enumerator(_Context(vertex, parallelism, ports, send, call_later, self._assigned), state)
         self.vertex = vertex
+        self._send = send
+        self._waiting: list[FromReader] = []
+        self._held: dict[int, list[object]] = {}  # for readers that are restarted, until they run
+        self._assigned = AssignedSplits()
+        self._enumerator = source.create_enumerator(_Context(self._tell, parallelism, ports, call_later, self._assigned), state)
 
     def start(self) -> None:
         """All readers run."""
@@ -77,10 +79,19 @@ class SourceCoordinator:
 
         None: from what the attempt began with.
         """
-        self._waiting = [message for message in self._waiting if message.subtask.subtask != subtask]
-        splits = self._assigned.take_back(subtask, restored_id)
-        if splits:
-            self._enumerator.add_splits_back(splits, subtask)
+        self._held[subtask] = []
+        self._enumerator.add_splits_back(self._assigned.take_back(subtask, restored_id), subtask)
+
+    def reader_runs(self, subtask: int) -> None:
+        """A reader that was restarted can be told things again."""
+        for message in self._held.pop(subtask, ()):
+            self._tell(subtask, message)
+
+    def _tell(self, subtask: int, message: object) -> None:
+        if subtask in self._held:
+            self._held[subtask].append(message)
+        else:
+            self._send(SubtaskId(self.vertex, subtask), message)
 
     def close(self) -> None:
         """The attempt is over."""
@@ -90,16 +101,14 @@ class SourceCoordinator:
 class _Context(EnumeratorContext):
     def __init__(
         self,
-        vertex: int,
+        tell: Callable[[int, object], None],
         parallelism: int,
         ports: Ports,
-        send: Callable[[SubtaskId, object], None],
         call_later: Callable[[float, Callable[[], None]], None],
         assigned: AssignedSplits,
     ) -> None:
-        self._vertex = vertex
+        self._tell = tell
         self._assigned = assigned
-        self._send = send
         self._call_later = call_later
         self.parallelism = parallelism
         self.clock = ports.clock
@@ -109,13 +118,13 @@ class _Context(EnumeratorContext):
 
     def assign(self, subtask: int, splits: Sequence[Split]) -> None:
         self._assigned.add(subtask, splits)
-        self._send(SubtaskId(self._vertex, subtask), SplitsAssigned(list(splits)))
+        self._tell(subtask, SplitsAssigned(list(splits)))
 
     def no_more_splits(self, subtask: int) -> None:
-        self._send(SubtaskId(self._vertex, subtask), NoMoreSplits())
+        self._tell(subtask, NoMoreSplits())
 
     def send_to_reader(self, subtask: int, message: bytes) -> None:
-        self._send(SubtaskId(self._vertex, subtask), FromEnumerator(message))
+        self._tell(subtask, FromEnumerator(message))
 
     def call_later(self, delay_s: float, action: Callable[[], None]) -> None:
         self._call_later(delay_s, action)
