@@ -546,6 +546,23 @@ def test_the_timeout_of_one_says_nothing_of_the_other() -> None:
     assert list(job.store.published()) == [2]
 
 
+def test_when_some_tasks_go_back_what_is_not_being_stored_is_given_up_and_that_is_no_failure() -> None:
+    job = concurrent_job(tolerable_failures=0)
+    job.pass_time(20)
+    job.acknowledge(2)
+    job.acknowledge(3, but=1)
+    job.coordinator.give_up("some tasks have failed")
+    assert sorted({number for _, number in job.told(CheckpointAborted)}) == [3]
+    assert job.coordinator.is_storing
+    job.executor.run()
+    job.acknowledge(3)
+    job.executor.run()
+    assert list(job.store.published()) == [2]
+    assert (job.coordinator.statistics.failed, job.failures) == (0, [])
+    job.pass_time(10)
+    assert job.triggers() == [1, 2, 3, 4]
+
+
 # --- savepoints
 
 
@@ -605,7 +622,7 @@ def test_a_completed_checkpoint_does_not_end_a_savepoint_before_it() -> None:
     assert wish.path == "/sp-1"
 
 
-@pytest.mark.parametrize("how", ["declined", "timed out", "attempt over", "disk full"])
+@pytest.mark.parametrize("how", ["declined", "timed out", "attempt over", "given up", "disk full"])
 def test_a_savepoint_that_fails_is_no_failed_checkpoint_who_asked_is_told_and_what_was_written_goes(how: str) -> None:
     job, wish = Job(interval=timedelta(hours=1), tolerable_failures=0, timeout=timedelta(seconds=5)).start(), Wish()
     job.coordinator.request_savepoint(wish.request)
@@ -616,6 +633,8 @@ def test_a_savepoint_that_fails_is_no_failed_checkpoint_who_asked_is_told_and_wh
         job.pass_time(5)
     elif how == "attempt over":
         job.coordinator.stop()
+    elif how == "given up":
+        job.coordinator.give_up("some tasks have failed")
     else:
         wish.store = WatchedStore([])
         wish.store.broken = True

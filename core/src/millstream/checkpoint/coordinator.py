@@ -180,6 +180,17 @@ class CheckpointCoordinator:
             self._wanted_savepoint = None
         return requests
 
+    @property
+    def takes_the_last(self) -> bool:
+        """Whether a checkpoint is wanted or under way behind which nothing is processed."""
+        return self._wanted is not None or any(pending.is_last for pending in self._pending.values())
+
+    def give_up(self, reason: str) -> None:
+        """Some tasks go back to an earlier checkpoint: what is under way cannot be completed. That is no failure of the checkpoints."""
+        for pending in [pending for pending in self._pending.values() if not pending.storing]:
+            log.info("%s is given up: %s", pending, reason)
+            self._drop(pending, reason)
+
     def request(self, purpose: Purpose) -> None:
         """Asks for one more checkpoint, as soon as it is allowed."""
         self._wanted = purpose
@@ -461,26 +472,29 @@ class CheckpointCoordinator:
         return SavepointFailed(job_name=self._job_name, reason=reason, fix="The job and its checkpoints are as they were; ask for it again.")
 
     def _failed(self, pending: PendingCheckpoint, reason: str) -> None:
-        del self._pending[pending.checkpoint_id]
-        log.warning("%s %d failed: %s", "checkpoint" if pending.place is None else "savepoint", pending.checkpoint_id, reason)
-        self.notify(CheckpointAborted(pending.checkpoint_id))
-        if pending.is_own:
-            self._executor.submit(lambda: self._completed.store.withdraw(pending.checkpoint_id), lambda _, error: None)
-        if pending.place is not None and pending.request is not None:
-            self._remove(pending.place)
-            if pending.purpose == "final":
-                self._want_again("final")
-            pending.request.answer(None, self._savepoint_failed(reason))
-            self._store_next()
-            return
-        self.statistics.failed += 1
-        self._failures_in_a_row += 1
-        if self._failures_in_a_row > self._config.tolerable_failures:
-            self._job.fail(CheckpointFailed(checkpoint_id=pending.checkpoint_id, reason=reason, tolerated=self._config.tolerable_failures))
-        elif pending.is_last:
-            self._want_again(pending.purpose)
+        log.warning("%s failed: %s", pending, reason)
+        self._drop(pending, reason)
+        if pending.place is None:
+            self.statistics.failed += 1
+            self._failures_in_a_row += 1
+            if self._failures_in_a_row > self._config.tolerable_failures:
+                self._job.fail(CheckpointFailed(checkpoint_id=pending.checkpoint_id, reason=reason, tolerated=self._config.tolerable_failures))
+            elif pending.is_last:
+                self._want_again(pending.purpose)
+        elif pending.purpose == "final":
+            self._want_again("final")
         self._store_next()
 
     def _want_again(self, purpose: Purpose) -> None:
         self._wanted = purpose
         self._wanted_s = self._clock.monotonic_s() + TRY_AGAIN_S
+
+    def _drop(self, pending: PendingCheckpoint, reason: str) -> None:
+        """Nothing of it is left, and whoever waits for it is told."""
+        del self._pending[pending.checkpoint_id]
+        self.notify(CheckpointAborted(pending.checkpoint_id))
+        if pending.is_own:
+            self._executor.submit(lambda: self._completed.store.withdraw(pending.checkpoint_id), lambda _, error: None)
+        if pending.place is not None and pending.request is not None:
+            self._remove(pending.place)
+            pending.request.answer(None, self._savepoint_failed(reason))

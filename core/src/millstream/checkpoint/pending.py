@@ -53,3 +53,6 @@ class PendingCheckpoint:
     def is_acknowledged(self) -> bool:
         """Whether every task has stored its state."""
         return len(self.states) == self.expected
+
+    def __str__(self) -> str:
+        return f"{'checkpoint' if self.place is None else 'savepoint'} {self.checkpoint_id}"

@@ -152,6 +152,11 @@ class RestartConfig(Section):
         Maybe(Choice(tuple(_RESTART_OPTIONS)), "auto"),
         "How to restart; auto is exponential_delay with checkpoints and none without",
     ] = None
+    failover: Annotated[
+        Literal["region", "full"],
+        Choice(("region", "full")),
+        "What is restarted: the tasks that channels connect with the failed one, or all",
+    ] = "region"
     attempts: Annotated[int, Whole(0, _MANY), "fixed_delay: restarts before the job fails"] = 1
     delay: Annotated[timedelta, Duration(), "fixed_delay and failure_rate: wait before a restart"] = timedelta(seconds=1)
     failure_rate: Annotated[int, Whole(1, _MANY), "failure_rate: failures within failure_interval that are still restarted"] = 1

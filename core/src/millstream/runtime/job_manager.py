@@ -20,7 +20,7 @@ from millstream.checkpoint.messages import CheckpointAcknowledged, CheckpointCom
 from millstream.checkpoint.restore import RestorePlan
 from millstream.checkpoint.store import CompletedCheckpoints, RunRecord
 from millstream.errors import CheckpointStorageFailed, MillstreamError, SavepointFailed, TaskManagerLost
-from millstream.graph.execution_graph import ExecutionGraph, ExecutionState, SubtaskId
+from millstream.graph.execution_graph import Execution, ExecutionGraph, ExecutionState, SubtaskId
 from millstream.plugins.notices import CheckpointCompleted as CheckpointNotice
 from millstream.plugins.notices import JobFailed, JobStarted
 from millstream.ports import crash_point
@@ -28,6 +28,7 @@ from millstream.runtime.clean_up import clean_up_run, forget_run
 from millstream.runtime.deployment import Ports, TaskDeployment
 from millstream.runtime.job_status import JobStatus
 from millstream.runtime.messages import JOB_MANAGER, FromReader, StartProcessing, TaskStateChanged
+from millstream.runtime.regions import PipelinedRegions
 from millstream.runtime.resource_manager import ResourceManager
 from millstream.runtime.restart import make_restart_strategy
 from millstream.runtime.source_coordinator import SourceCoordinator
@@ -80,6 +81,7 @@ class _Attempt:
     sources: dict[str, SourceCoordinator] = field(default_factory=dict)
     restored: Manifest | None = None
     started: bool = False
+    starting: list[frozenset[SubtaskId]] = field(default_factory=list)  # parts that do not process yet, because not all of them run
     last_checkpoint: CheckpointCompleted | None = None
 
 
@@ -138,6 +140,7 @@ class JobManager:
         self._completed = completed
         self._cluster = cluster
         self._resources = ResourceManager(cluster)
+        self._regions = PipelinedRegions(job)
         self._state_backend = state_backend
         self._start = start
         self._notice = notice
@@ -336,9 +339,9 @@ class JobManager:
         self.status = JobStatus.RUNNING  # from here on a failure is one of the attempt
         try:
             with self._completed.storage_errors():
-                inherited = self._inherited_id if self._start.elsewhere else 0
-                self._completed.record_run(RunRecord(self.run_id, "running", number, self._began_at(), self._began_from(), inherited, self._lanes))
+                self._record_attempt(number)
             self._attempt = attempt = _Attempt(ExecutionGraph(self.job, number), restored=restored)
+            attempt.starting.append(frozenset(execution.subtask for execution in attempt.executions))
             plan = RestorePlan(restored, where) if restored else None
             for vertex, operator in self.job.operators():
                 if operator.source is not None:
@@ -347,7 +350,8 @@ class JobManager:
                         operator.uid, operator.source, vertex.vertex_id, vertex.parallelism, state, self._ports, self.send_to_task, self._later
                     )
             self._resources.allocate(self.job)
-            self._deploy_tasks(attempt, plan)
+            self.coordinator.start(attempt.executions)
+            self._deploy_tasks(list(attempt.executions), restored, plan)
         except CheckpointStorageFailed as error:
             self._fail_now(error)
         except MillstreamError as error:
@@ -356,12 +360,9 @@ class JobManager:
         except Exception as error:  # noqa: BLE001 - a connector's code, or a store that does not answer: the strategy decides
             self._fail_now(error)
 
-    def _deploy_tasks(self, attempt: _Attempt, plan: RestorePlan | None) -> None:
+    def _deploy_tasks(self, executions: Sequence[Execution], restored: Manifest | None, plan: RestorePlan | None) -> None:
         parallelisms = {vertex.vertex_id: vertex.parallelism for vertex in self.job.vertices}
-        task_managers = {execution.subtask: self._resources.slot_of(execution.subtask).task_manager for execution in attempt.executions}
-        restored = attempt.restored
-        self.coordinator.start(attempt.executions)
-        executions = list(attempt.executions)
+        task_managers = self._resources.task_managers(self.job)
         for position, execution in enumerate(executions):
             if position == len(executions) // 2:
                 crash_point("job.deploy.half")
@@ -423,9 +424,7 @@ class JobManager:
         """To the current attempt of a task."""
         attempt = self._attempt
         if attempt is not None:
-            execution = attempt.executions.find(subtask, attempt.executions.attempt)
-            if execution is not None:
-                self._ports.transport.send(JOB_MANAGER, execution.address, message)
+            self._ports.transport.send(JOB_MANAGER, attempt.executions.current(subtask).address, message)
 
     def _task_changed(self, message: TaskStateChanged) -> None:
         attempt = self._attempt
@@ -434,9 +433,9 @@ class JobManager:
             return
         execution.state = message.state
         if message.state is ExecutionState.FAILED:
-            self._fail_now(message.error or RuntimeError("a task failed without saying why"))
+            self._fail_now(message.error or RuntimeError("a task failed without saying why"), [message.subtask])
         elif message.state is ExecutionState.RUNNING:
-            self._start_sources(attempt)
+            self._start_processing(attempt)
         elif message.state is ExecutionState.INPUT_ENDED and attempt.executions.all_in(ExecutionState.INPUT_ENDED):
             self.coordinator.request("final")
         elif message.state is ExecutionState.FINISHED:
@@ -444,14 +443,22 @@ class JobManager:
             if attempt.executions.all_in(ExecutionState.FINISHED):
                 self._finished(attempt)
 
+    def _start_processing(self, attempt: _Attempt) -> None:
+        executions = attempt.executions
+        ready = [part for part in attempt.starting if all(executions.current(s).state is ExecutionState.RUNNING for s in part)]
+        for part in ready:
+            attempt.starting.remove(part)
+            if not attempt.started:
+                self._start_sources(attempt)
+            for source, reader in _readers(attempt, part):
+                source.reader_runs(reader)
+            for subtask in sorted(part):
+                self.send_to_task(subtask, StartProcessing())
+
     def _start_sources(self, attempt: _Attempt) -> None:
-        if attempt.started or not attempt.executions.all_in(ExecutionState.RUNNING):
-            return
         attempt.started = True
         restored = attempt.restored.checkpoint_id if attempt.restored else None
         self._notice(JobStarted(job=self.job.job_name, run_id=self.run_id, attempt=attempt.executions.attempt + 1, restored_checkpoint=restored))
-        for execution in attempt.executions:
-            self.send_to_task(execution.subtask, StartProcessing())
         try:
             for source in attempt.sources.values():
                 source.start()
@@ -495,6 +502,8 @@ class JobManager:
         """It is durable and in the store; the tasks were told."""
         self.last_checkpoint_id = manifest.checkpoint_id
         self._strategy.checkpoint_completed()
+        for source in self._attempt.sources.values() if self._attempt else ():
+            source.completed(manifest.checkpoint_id)
         duration_ms = manifest.completed_ms - manifest.triggered_ms
         self._notice(
             CheckpointNotice(
@@ -527,25 +536,35 @@ class JobManager:
 
     def _task_manager_lost(self, task_manager: str, reason: str) -> None:
         # One that the attempt does not use was given back meanwhile: an older attempt ran there.
-        if self._resources.uses(task_manager):
-            self._fail_now(TaskManagerLost(task_manager=task_manager, job=self.job.job_name, reason=reason))
+        lost = [subtask for subtask, where in self._resources.task_managers(self.job).items() if where == task_manager]
+        if lost:
+            self._fail_now(TaskManagerLost(task_manager=task_manager, job=self.job.job_name, reason=reason), lost)
 
-    def _fail_now(self, error: BaseException) -> None:
+    def _fail_now(self, error: BaseException, failed: Sequence[SubtaskId] = ()) -> None:
+        """The strategy decides. `failed` are the tasks that it was; without them it is the whole attempt."""
         if self.status is not JobStatus.RUNNING:
             return
         if isinstance(error, MillstreamError) and error.permanent:
             self._fail_for_good(error)
             return
-        self._stop_attempt()
+        attempt, part = self._attempt, self._to_restart(failed)
+        if attempt is None or part is None:
+            self._stop_attempt()
+        else:
+            self._stop_part(attempt, part)
         delay_s = self._strategy.delay_s(self._ports.clock.monotonic_s(), _likeness(error))
         if delay_s is None:
             self._fail_for_good(error)
             return
         self.error = error
-        self.status = JobStatus.RESTARTING
         self.restarts += 1
-        log.warning("job %s failed and is restarted in %.1f s: %s", self.job.job_name, delay_s, error)
-        self._later(delay_s, self._restart)
+        if attempt is None or part is None:
+            self.status = JobStatus.RESTARTING
+            log.warning("job %s failed and is restarted in %.1f s: %s", self.job.job_name, delay_s, error)
+            self._later(delay_s, self._restart)
+        else:
+            log.warning("%d of %d tasks of job %s are restarted in %.1f s: %s", len(part), len(attempt.executions), self.job.job_name, delay_s, error)
+            self._later(delay_s, lambda: self._restart_part(attempt, part))
 
     def _restart(self) -> None:
         if self.status is not JobStatus.RESTARTING:
@@ -555,18 +574,78 @@ class JobManager:
             return
         try:
             with self._completed.storage_errors():
-                restored = self._completed.latest(after=self._inherited_id)
+                restored, where = self._newest()
         except CheckpointStorageFailed as error:
             self.status = JobStatus.RUNNING  # one more attempt, which has failed at once: the strategy decides
             self._fail_now(error)
-            return
         except MillstreamError as error:
             self._fail_for_good(error)
-            return
-        if restored is not None:
-            self._deploy(restored, self._completed.store.location(restored.checkpoint_id))
         else:
-            self._deploy(self._start.restored, self._start.restored_from)
+            self._deploy(restored, where)
+
+    def _newest(self) -> tuple[Manifest | None, str]:
+        """What to go on from, and what to call it."""
+        restored = self._completed.latest(after=self._inherited_id)
+        if restored is not None:
+            return restored, self._completed.store.location(restored.checkpoint_id)
+        return self._start.restored, self._start.restored_from
+
+    # --- restarting a part of the tasks
+
+    def _to_restart(self, failed: Sequence[SubtaskId]) -> frozenset[SubtaskId] | None:
+        """The tasks that go back to a checkpoint with those that failed; None when the whole attempt does."""
+        attempt = self._attempt
+        if attempt is None or not failed or not attempt.started or self._settings.restart.failover == "full":
+            return None
+        if attempt.last_checkpoint is not None or self.coordinator.takes_the_last or self._stop is not None:
+            return None  # sources that do not read any more would have to begin again
+        where = self._resources.task_managers(self.job)
+        part = self._regions.around(failed, where.__getitem__ if self._cluster.kill_ends_task_manager else None)
+        return None if len(part) == len(attempt.executions) else part
+
+    def _stop_part(self, attempt: _Attempt, part: frozenset[SubtaskId]) -> None:
+        self.coordinator.give_up("some tasks have failed")
+        self._kill([attempt.executions.current(subtask) for subtask in part])
+        self._next_attempt += 1
+        attempt.executions.replace(part, self._next_attempt - 1)
+        # A part that fails while it starts may be another one than before: with it failed what its processes run for others.
+        # What is left of that one runs already, or waits for the rest to run.
+        apart = [other if other.isdisjoint(part) else other - part for other in attempt.starting]
+        attempt.starting = [*filter(None, apart), part]
+
+    def _restart_part(self, attempt: _Attempt, part: frozenset[SubtaskId]) -> None:
+        if self._attempt is not attempt or not any(waiting is part for waiting in attempt.starting):
+            return
+        if self.coordinator.is_storing:
+            self._later(0.01, lambda: self._restart_part(attempt, part))
+            return
+        executions = [attempt.executions.current(subtask) for subtask in sorted(part)]
+        try:
+            with self._completed.storage_errors():
+                restored, where = self._newest()
+                self._record_attempt(attempt.executions.attempt)
+            plan = RestorePlan(restored, where) if restored else None
+            for source, subtask in _readers(attempt, part):
+                source.restart_reader(subtask, restored.checkpoint_id if restored else None)
+            if self._cluster.kill_ends_task_manager:
+                self._resources.replace(part)
+            self._deploy_tasks(executions, restored, plan)
+        except CheckpointStorageFailed as error:
+            self._fail_now(error)
+        except MillstreamError as error:
+            self._fail_for_good(error)
+        except Exception as error:  # noqa: BLE001 - a connector's code, or a store that does not answer: the strategy decides
+            self._fail_now(error)
+
+    def _record_attempt(self, number: int) -> None:
+        inherited = self._inherited_id if self._start.elsewhere else 0
+        self._completed.record_run(RunRecord(self.run_id, "running", number, self._began_at(), self._began_from(), inherited, self._lanes))
+
+    def _kill(self, executions: Sequence[Execution]) -> None:
+        doomed = [e for e in executions if e.state not in (ExecutionState.CREATED, ExecutionState.FINISHED)]
+        self._cluster.kill_all([(self._resources.slot_of(e.subtask), e.address) for e in doomed])
+
+    # --- end
 
     def _fail_for_good(self, error: BaseException) -> None:
         self._stop_attempt()
@@ -585,9 +664,7 @@ class JobManager:
         attempt, self._attempt = self._attempt, None
         if attempt is None:
             return
-        for execution in attempt.executions:
-            if execution.state not in (ExecutionState.CREATED, ExecutionState.FINISHED):
-                self._cluster.kill(self._resources.slot_of(execution.subtask), execution.address)
+        self._kill(list(attempt.executions))
         for source in attempt.sources.values():
             try:
                 source.close()
@@ -642,6 +719,11 @@ class JobManager:
             log.warning("the checkpoints of job %s cannot be listed: %s", self.job.job_name, error)
             published = [self.last_checkpoint_id] if self.last_checkpoint_id is not None else []
         return self._completed.store.location(published[-1]) if published else None
+
+
+def _readers(attempt: _Attempt, part: frozenset[SubtaskId]) -> list[tuple[SourceCoordinator, int]]:
+    """The sources among these tasks, each with the coordinator of its source."""
+    return [(source, s.subtask) for s in sorted(part) for source in attempt.sources.values() if source.vertex == s.vertex]
 
 
 def _likeness(error: BaseException) -> str:
