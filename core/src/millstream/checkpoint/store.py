@@ -143,6 +143,16 @@ class CompletedCheckpoints:
                 return
         raise LeaderFenced(job_name=self._job_name, epoch=self._epoch, newer=max([self._epoch + 1, *self._leaders()]))
 
+    def replaced(self) -> LeaderFenced | None:
+        """What to say when another leader has taken over; None when nobody has, or nobody can tell."""
+        try:
+            self._check_leadership()
+        except LeaderFenced as error:
+            return error
+        except OSError:
+            return None
+        return None
+
     def subsumed(self, pinned: int | None = None) -> list[int]:
         """Ids beyond the number to keep, oldest first. `pinned` is in use and never among them."""
         ids = list(self.store.published())

@@ -19,7 +19,7 @@ from millstream.checkpoint.manifest import Manifest, OperatorInfo
 from millstream.checkpoint.messages import CheckpointAcknowledged, CheckpointCompleted, CheckpointDeclined, EndSources
 from millstream.checkpoint.restore import RestorePlan
 from millstream.checkpoint.store import CompletedCheckpoints, RunRecord
-from millstream.errors import CheckpointStorageFailed, MillstreamError, SavepointFailed, TaskManagerLost
+from millstream.errors import CheckpointStorageFailed, DamagedCheckpoint, MillstreamError, SavepointFailed, TaskManagerLost
 from millstream.graph.execution_graph import Execution, ExecutionGraph, ExecutionState, SubtaskId
 from millstream.plugins.notices import CheckpointCompleted as CheckpointNotice
 from millstream.plugins.notices import JobFailed, JobStarted
@@ -649,6 +649,8 @@ class JobManager:
 
     def _fail_for_good(self, error: BaseException) -> None:
         self._stop_attempt()
+        if isinstance(error, DamagedCheckpoint):
+            error = self._completed.replaced() or error  # what is missing was deleted by the new leader
         self.error = error
         self._end(JobStatus.FAILED)
         code = error.code if isinstance(error, MillstreamError) else type(error).__name__

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 LIMIT_S: Final = 100.0
 """Of one program; a case takes some two seconds, and a busy machine is patient."""
 
-FENCED: Final = ("a newer attempt has fenced it", "has been replaced by leader", "is damaged: file")
-"""What a program says that was replaced while it stood still: the last when its tasks had to be restored, and its successor had deleted what from."""
+FENCED: Final = ("a newer attempt has fenced it", "has been replaced by leader")
+"""What a program says that was replaced while it stood still."""
 
 
 class ProcessFaultRunner:
