@@ -417,7 +417,9 @@ def test_who_is_interrupted_while_waiting_leaves_the_job_to_its_end(here: Any) -
 
     client = here(function=stand_still)
     assert inside.wait(5)
-    command = [sys.executable, "-m", "millstream.cli.entry", "cancel", "orders"]
+    # Whoever started the tests may ignore SIGINT, as shells have their background jobs do, and that is inherited.
+    interruptible = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from millstream.cli.entry import main; main()"
+    command = [sys.executable, "-c", interruptible, "cancel", "orders"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert f"Job 'orders' (process {os.getpid()}) was told to end." in process.stderr.readline()

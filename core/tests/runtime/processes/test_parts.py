@@ -201,9 +201,9 @@ def test_slots_are_divided_among_the_processes_neighbours_together_and_each_gran
     first = cluster.acquire(4)
     assert [slot.task_manager for slot in first] == ["worker-1-0", "worker-1-0", "worker-1-1", "worker-1-1"]
     assert len({slot.slot_id for slot in first}) == 4
-    (group,) = cluster._groups
+    workers = [worker for group in cluster._groups for worker in group.workers.values()]
     cluster.release(first)
-    assert [worker.process.returncode for worker in group.workers.values()] == [0, 0]
+    assert [worker.process.returncode for worker in workers] == [0, 0]
     second = cluster.acquire(1)
     assert [slot.task_manager for slot in second] == ["worker-2-0"]
     cluster.kill(second[0], "task/0/0/0")
