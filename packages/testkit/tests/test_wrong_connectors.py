@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.timeout(300)  # whichever test comes first runs the kit over all wrong connectors
+
 WRONG = Path(__file__).with_name("wrong")
 
 CAUGHT = [
