@@ -127,6 +127,14 @@ class CompletedCheckpoints:
                 return
         raise LeaderFenced(job_name=self._job_name, epoch=self._epoch, newer=max([self._epoch + 1, *self._leaders()]))
 
+    def leads(self) -> bool:
+        """Whether nobody has taken over, as far as the storage says."""
+        try:
+            self._check_leadership()
+        except (LeaderFenced, OSError):
+            return False
+        return True
+
     def subsumed(self, pinned: int | None = None) -> list[int]:
         """Ids beyond the number to keep, oldest first. `pinned` is in use and never among them."""
         ids = list(self.store.published())

@@ -19,7 +19,7 @@ from millstream.checkpoint.manifest import Manifest, OperatorInfo
 from millstream.checkpoint.messages import CheckpointAcknowledged, CheckpointCompleted, CheckpointDeclined
 from millstream.checkpoint.restore import RestorePlan
 from millstream.checkpoint.store import CompletedCheckpoints, RunRecord
-from millstream.errors import CheckpointStorageFailed, MillstreamError, TaskManagerLost
+from millstream.errors import CheckpointStorageFailed, Fenced, MillstreamError, TaskManagerLost
 from millstream.graph.execution_graph import ExecutionGraph, ExecutionState, SubtaskId
 from millstream.plugins.notices import CheckpointCompleted as CheckpointNotice
 from millstream.plugins.notices import JobFailed, JobStarted
@@ -319,9 +319,8 @@ class JobManager:
     def _task_changed(self, message: TaskStateChanged) -> None:
         attempt = self._attempt
         execution = attempt.executions.find(message.subtask, message.attempt) if attempt else None
-        if attempt is None or execution is None:
+        if attempt is None or execution is None or not execution.advance(message.state):
             return
-        execution.state = message.state
         if message.state is ExecutionState.FAILED:
             self._fail_now(message.error or RuntimeError("a task failed without saying why"))
         elif message.state is ExecutionState.RUNNING:
@@ -421,7 +420,7 @@ class JobManager:
     def _fail_now(self, error: BaseException) -> None:
         if self.status is not JobStatus.RUNNING:
             return
-        if isinstance(error, MillstreamError) and error.permanent:
+        if isinstance(error, MillstreamError) and error.permanent and not self._may_fence_again(error):
             self._fail_for_good(error)
             return
         self._stop_attempt()
@@ -434,6 +433,10 @@ class JobManager:
         self.restarts += 1
         log.warning("job %s failed and is restarted in %.1f s: %s", self.job.job_name, delay_s, error)
         self._later(delay_s, self._restart)
+
+    def _may_fence_again(self, error: MillstreamError) -> bool:
+        # Who was replaced and does not know it yet may have started an attempt behind ours, and fenced it. It cannot do so once more.
+        return isinstance(error, Fenced) and self._completed.leads()
 
     def _restart(self) -> None:
         if self.status is not JobStatus.RESTARTING:

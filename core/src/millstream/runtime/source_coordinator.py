@@ -39,6 +39,7 @@ class SourceCoordinator:
     ) -> None:
         self.uid = uid
         self._started = False
+        self._heard: dict[int, int] = {}  # number of the last message, by subtask
         self._waiting: list[FromReader] = []
         self._enumerator = source.create_enumerator(_Context(vertex, parallelism, ports, send, call_later), state)
 
@@ -51,13 +52,18 @@ class SourceCoordinator:
             self.receive(message)
 
     def receive(self, message: FromReader) -> None:
-        """A reader asks for a split, or says something of the connector's own."""
+        """A reader asks for a split, or says something of the connector's own. What has come before changes nothing."""
         if not self._started:
             self._waiting.append(message)
-        elif message.message is None:
-            self._enumerator.handle_split_request(message.subtask.subtask)
+            return
+        subtask = message.subtask.subtask
+        if message.number <= self._heard.get(subtask, 0):
+            return
+        self._heard[subtask] = message.number
+        if message.message is None:
+            self._enumerator.handle_split_request(subtask)
         else:
-            self._enumerator.receive(message.subtask.subtask, message.message)
+            self._enumerator.receive(subtask, message.message)
 
     def snapshot(self, checkpoint_id: int) -> bytes:
         """State of the enumerator."""
@@ -79,6 +85,7 @@ class _Context(EnumeratorContext):
     ) -> None:
         self._vertex = vertex
         self._send = send
+        self._said: dict[int, int] = {}
         self._call_later = call_later
         self.parallelism = parallelism
         self.clock = ports.clock
@@ -86,14 +93,18 @@ class _Context(EnumeratorContext):
         self.storage = ports.storage
         self.executor = ports.executor
 
+    def _number(self, subtask: int) -> int:
+        number = self._said[subtask] = self._said.get(subtask, 0) + 1
+        return number
+
     def assign(self, subtask: int, splits: Sequence[Split]) -> None:
-        self._send(SubtaskId(self._vertex, subtask), SplitsAssigned(list(splits)))
+        self._send(SubtaskId(self._vertex, subtask), SplitsAssigned(list(splits), self._number(subtask)))
 
     def no_more_splits(self, subtask: int) -> None:
-        self._send(SubtaskId(self._vertex, subtask), NoMoreSplits())
+        self._send(SubtaskId(self._vertex, subtask), NoMoreSplits(self._number(subtask)))
 
     def send_to_reader(self, subtask: int, message: bytes) -> None:
-        self._send(SubtaskId(self._vertex, subtask), FromEnumerator(message))
+        self._send(SubtaskId(self._vertex, subtask), FromEnumerator(message, self._number(subtask)))
 
     def call_later(self, delay_s: float, action: Callable[[], None]) -> None:
         self._call_later(delay_s, action)

@@ -101,6 +101,7 @@ class Task:
         self._mail: deque[Callable[[], None]] = deque()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._timer_numbers = count()
+        self._triggered_id = 0
         self._snapshot: TaskSnapshot | None = None
         self._stored_chunks = StoredChunks()
         self._last_slice_s = 0.0
@@ -134,6 +135,7 @@ class Task:
     def _context(self, described: ChainedOperator, reader: StateReader) -> OperatorContext:
         deployment, ports = self.deployment, self._ports
         part = deployment.restore.get(described.uid)
+        said = count(1)
         restored = RestoredState(checkpoint_id=deployment.restored_id)
         if part is not None and deployment.restored_id is not None:
             restored = reader.load(part, deployment.restored_id)
@@ -158,7 +160,7 @@ class Task:
             post=self.post,
             schedule=self._schedule,
             open_tables=lambda on_swap: self._open_tables(described, on_swap),
-            send_to_coordinator=lambda message: self._send(FromReader(described.uid, self.subtask, deployment.attempt, message)),  # type: ignore[arg-type]
+            send_to_coordinator=lambda message: self._send(FromReader(described.uid, self.subtask, deployment.attempt, message, next(said))),  # type: ignore[arg-type]
             restored=restored,
             origin=self._origin,
             rewound_from=deployment.rewound_from,
@@ -231,8 +233,7 @@ class Task:
 
     def _handle(self, message: object) -> None:
         if isinstance(message, TriggerCheckpoint):
-            self._stopped = self._stopped or message.stop
-            self._checkpoint(Barrier(message.checkpoint_id, message.timestamp_ms, message.aligned))
+            self._triggered(message)
         elif isinstance(message, CheckpointCompleted):
             self._completed(message)
         elif isinstance(message, CheckpointAborted):
@@ -353,6 +354,12 @@ class Task:
         return min(due, default=None)
 
     # --- checkpoints
+
+    def _triggered(self, message: TriggerCheckpoint) -> None:
+        if message.checkpoint_id > self._triggered_id:  # else it has come twice
+            self._triggered_id = message.checkpoint_id
+            self._stopped = self._stopped or message.stop
+            self._checkpoint(Barrier(message.checkpoint_id, message.timestamp_ms, message.aligned))
 
     def _checkpoint(self, barrier: Barrier) -> None:
         chain = self._chain
