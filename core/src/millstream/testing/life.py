@@ -59,7 +59,6 @@ class Life(SimulatedProcess):
         self.job: LocalJob | None = None
         self.launched = False
         self.closed = False
-        self.early: NothingVisibleTooEarly | None = None
         self.error: Exception | None = None
         world.note(f"life {number}")
 
@@ -91,7 +90,7 @@ class Life(SimulatedProcess):
         try:
             simulation.program(environment)
             settings = environment.settings(simulation.name)
-            self.early = NothingVisibleTooEarly(self.world, simulation.plugins, simulation.name, settings.checkpoint)
+            simulation.early = simulation.early or NothingVisibleTooEarly(self.world, simulation.plugins, simulation.name, settings.checkpoint)
             graph = environment.job_graph(simulation.name)
 
             def cluster(task_manager: TaskManager) -> ClusterBackend:
@@ -187,7 +186,8 @@ class Life(SimulatedProcess):
     def has_noted_its_end(self) -> bool:
         """Whether the job's folder says that its run has finished. A process that dies behind that has done its work."""
         manager = self.job.job_manager if self.job is not None else None
-        return manager is not None and self.early is not None and self.early.is_noted_as_finished(manager.run_id)
+        early = self._simulation.early
+        return manager is not None and early is not None and early.is_noted_as_finished(manager.run_id)
 
 
 ORPHANED_S = 0.3

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from millstream.runtime.job_manager import JobManager
     from millstream.runtime.launch import LocalJob
     from millstream.testing.disk import SimulatedDisk
+    from millstream.testing.durable import NothingVisibleTooEarly
     from millstream.testing.targets import Target
     from millstream.testing.turns import Seat
 
@@ -125,6 +126,8 @@ class Simulation:
         self._lead: Life | None = None
         self._next_start_s = 0.0
         self._ended: Life | None = None
+        self._replaced: list[Life] = []
+        self.early: NothingVisibleTooEarly | None = None
 
     def run(self) -> SimulationResult:
         """Lives, until one comes to the end of the job, and those that were replaced have ended, too."""
@@ -186,6 +189,10 @@ class Simulation:
         if self._begun >= _MOST_LIVES:
             msg = f"the job is not at its end after {_MOST_LIVES} lives of its process"
             raise SimulationFailed(msg)
+        for life in self._replaced:
+            if life.has_noted_its_end():  # before anybody came to take its place; another start would be another run
+                self._lead, self._ended = life, life if life.dead or life.closed else None
+                return
         life = Life(self, self._begun)
         self._begun += 1
         self.lives.append(life)
@@ -217,8 +224,12 @@ class Simulation:
         self._next_start_s = self.world.clock.now_s + self.world.random(f"down/{life.name}").random() * _DOWN_S
 
     def replace(self, life: Life) -> None:
-        """It stands still and is taken for dead: another is started, whatever becomes of it."""
-        if life is self._lead and not life.has_noted_its_end():
+        """It stands still and is taken for dead: another is started, whatever becomes of it.
+
+        Not while it starts: if it went on when the other has ended the job, it would rightly begin a new run.
+        """
+        if life is self._lead and life.launched and not life.has_noted_its_end():
+            self._replaced.append(life)
             self._start_again(life)
 
     def died(self, life: Life) -> None:
@@ -293,8 +304,8 @@ class Simulation:
 
     def look(self) -> None:
         """What must hold at every moment."""
-        if self._lead is not None and self._lead.early is not None:
-            self._lead.early.check()
+        if self.early is not None:
+            self.early.check()
         self.observe(self.world)
 
     def give_turns(self, number: int) -> None:

@@ -136,7 +136,9 @@ class Turns:
         name, party, process = seat
         world = self._world
         world.steps += 1
+        steps = world.steps
         progressed = party.run_once() if process is None else process.take_turn(party)
+        progressed = progressed or world.steps > steps  # it stood still, and much has changed meanwhile
         if progressed:
             world.note(name)
             world.clock.advance(self._random.random() * self._step_s)
