@@ -183,11 +183,6 @@ class Life(SimulatedProcess):
         failed = manager is not None and manager.status is JobStatus.FAILED
         return self.had_storage_errors and (failed or not self.launched)
 
-    def has_noted_its_end(self) -> bool:
-        """Whether the job's folder says that its run has finished. A process that dies behind that has done its work."""
-        manager = self.job.job_manager if self.job is not None else None
-        early = self._simulation.early
-        return manager is not None and early is not None and early.is_noted_as_finished(manager.run_id)
 
 
 ORPHANED_S = 0.3

@@ -33,7 +33,7 @@ _MOST_LIVES: Final = 60
 _DOWN_S: Final = 5.0
 """Longest time between a crash and the next life."""
 
-_LINGER_S: Final = 1.0
+_LINGER_S: Final = 0.1
 """Longest time that a process which is told to end takes for it."""
 
 _PATIENCE_S: Final = 120.0
@@ -127,6 +127,7 @@ class Simulation:
         self._next_start_s = 0.0
         self._ended: Life | None = None
         self._replaced: list[Life] = []
+        self._run_ids: set[str] = set()
         self.early: NothingVisibleTooEarly | None = None
 
     def run(self) -> SimulationResult:
@@ -190,7 +191,7 @@ class Simulation:
             msg = f"the job is not at its end after {_MOST_LIVES} lives of its process"
             raise SimulationFailed(msg)
         for life in self._replaced:
-            if life.has_noted_its_end():  # before anybody came to take its place; another start would be another run
+            if self._is_noted_as_finished():  # before anybody came to take its place; another start would be another run
                 self._lead, self._ended = life, life if life.dead or life.closed else None
                 return
         life = Life(self, self._begun)
@@ -212,7 +213,13 @@ class Simulation:
         if life.dead:  # it died of closing
             return
         self._count(life)
-        if life is not self._lead:
+        self._note_run(life)
+        lead = self._lead
+        if life is not lead:
+            if lead is not None and not lead.launched and self._is_noted_as_finished():
+                # It did all before its successor, which is about to start, had the lead. That would begin a new run.
+                self._ended = life
+                lead.die("its start, for which there is no need any more")
             return
         if life.has_failed_of_the_storage():
             self._start_again(life)
@@ -228,21 +235,34 @@ class Simulation:
 
         Not while it starts: if it went on when the other has ended the job, it would rightly begin a new run.
         """
-        if life is self._lead and life.launched and not life.has_noted_its_end():
+        if life is self._lead and life.launched and not self._is_noted_as_finished():
             self._replaced.append(life)
             self._start_again(life)
 
     def died(self, life: Life) -> None:
         """The process of a program has died alone, or is about to with all others."""
+        if self._ended is not None:
+            return
         self.world.injected["crash"] += 1
         self.look()
         if life is not self._lead:
             return
         self._count(life)
-        if life.has_noted_its_end():
+        if self._is_noted_as_finished():
             self._ended = life
         else:
             self._start_again(life)
+
+    def _is_noted_as_finished(self) -> bool:
+        """Whether the job's folder says that the run is over. A process that dies behind that has done its work; another would begin anew."""
+        for life in self.lives:
+            self._note_run(life)
+        return self.early is not None and self.early.finished_run() in self._run_ids
+
+    def _note_run(self, life: Life) -> None:
+        manager = life.job.job_manager if life.job is not None else None
+        if manager is not None:
+            self._run_ids.add(manager.run_id)
 
     def _all_died(self, death: EverythingDied) -> None:
         world = self.world
@@ -256,6 +276,7 @@ class Simulation:
     def _let_replaced_end(self, ended: Life) -> None:
         """Who stood still while the job came to its end wakes up, finds out, and changes nothing."""
         limit_s = self.world.clock.now_s + _PATIENCE_S
+        self.world.calm = True
         for life in self.lives:
             life.plan.over = True
         while any(life is not ended for life in self.lives):
@@ -325,13 +346,13 @@ class Simulation:
 
     def _result(self, life: Life) -> SimulationResult:
         world, job = self.world, life.job
-        assert job is not None  # noqa: S101 - a life without a job ends with an exception or a crash
-        outcome = None if life.dead else job.result()  # the dead cannot be asked
+        manager = job.job_manager if job is not None else None
+        outcome = None if life.dead or job is None else job.result()  # the dead cannot be asked
         status = JobStatus.FINISHED if outcome is None else outcome.status
         return SimulationResult(
             seed=world.seed,
             status=status,
-            error=job.job_manager.error if job.job_manager is not None and status is JobStatus.FAILED else None,
+            error=manager.error if manager is not None and status is JobStatus.FAILED else None,
             lives=self._begun,
             restarts=self.restarts,
             checkpoints=self.checkpoints,
@@ -343,7 +364,7 @@ class Simulation:
             disk=world.disk,
             replay=self.replay,
             last_checkpoint=outcome.last_checkpoint if outcome is not None else None,
-            accumulators=dict(job.job_manager.accumulators) if job.job_manager is not None else {},
+            accumulators=dict(manager.accumulators) if manager is not None else {},
             recent=tuple(world.trace.recent),
         )
 

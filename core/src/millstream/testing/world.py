@@ -86,6 +86,7 @@ class World:
         injected: faults that really happened, by kind.
         passed: crash points that were passed, with how often.
         steps: turns given to anybody so far.
+        calm: the job is over: nothing happens to messages any more.
         process: whose turn it is.
     """
 
@@ -99,6 +100,7 @@ class World:
         self.injected: Counter[str] = Counter()
         self.passed: Counter[str] = Counter()
         self.steps = 0
+        self.calm = False
         self.process: SimulatedProcess | None = None
 
     def random(self, name: str) -> Random:
