@@ -1,8 +1,8 @@
 """What JobManager and tasks say to each other, besides checkpoints (`millstream.checkpoint.messages`).
 
 Every message of a task carries its attempt, so that one of an older attempt changes nothing. A message may come twice, the second time much
-later: either it changes nothing then by what it says, or it carries a number, which rises with each message from there to here. Messages may go to another process: each is
-the same behind cloudpickle.
+later: either it changes nothing then by what it says, or it carries a number, which rises with each message from there to here.
+Messages may go to another process: each is the same behind cloudpickle.
 """
 
 from __future__ import annotations

@@ -51,9 +51,7 @@ class SimulatedCluster(ClusterBackend):
         processes = min(self._processes, count)
         names = [f"worker-{self._grants}-{number}" for number in range(processes)]
         life, world = self._life, self._world
-        self._group = {
-            name: SimulatedTaskManager(f"{life.name}/{name}", name, world, life.plan, life.network, self._stores) for name in names
-        }
+        self._group = {name: SimulatedTaskManager(f"{life.name}/{name}", name, world, life.plan, life.network, self._stores) for name in names}
         for number, name in enumerate(names):
             for other in names[number + 1 :]:
                 here, there = connect(world, self._group[name].name, self._group[other].name)

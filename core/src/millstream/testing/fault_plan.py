@@ -195,7 +195,7 @@ class FaultPlan:
             self._injected["stop"] += 1
             self._plan_stop()
             self._fate.stand_still(process, self._standstill_s(), replaced=False)
-        if not process.is_task_manager and self._takeover.hits(event):
+        if not process.is_task_manager and process.launched and self._takeover.hits(event):
             self._injected["takeover"] += 1
             self._takeover = Strike()
             self._fate.stand_still(process, self._standstill_s(), replaced=True)

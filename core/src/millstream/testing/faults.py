@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from math import inf
 
 from millstream.ports import SeededRandom
 from millstream.ports.crash import CrashPointReached
@@ -23,6 +24,7 @@ class Faults:
         lost_requests: share of the triggers, acknowledgements and declines that get lost; the checkpoint timeout must answer.
         late_messages, doubled_messages: shares of all messages that are no notifications to which that happens. The copy of a doubled
             message travels on its own, up to some seconds behind it.
+        calm_after_s: from this virtual time on nothing happens to messages, so that a job that loses many comes to its end.
         storage_errors: how many calls of the storage fail (EIO, ENOSPC), at most, before or after having had their effect.
         task_manager_crashes: how many TaskManagers die alone, at most; only with several processes.
         task_manager_crash_at: the same by name, in order, as `crash_at`.
@@ -41,6 +43,7 @@ class Faults:
     lost_requests: float = 0.0
     late_messages: float = 0.0
     doubled_messages: float = 0.0
+    calm_after_s: float = inf
     storage_errors: int = 0
     task_manager_crashes: int = 0
     task_manager_crash_at: tuple[str, ...] = ()
@@ -61,6 +64,7 @@ class Faults:
             "lost_requests": random.below(3) * 0.03,
             "late_messages": random.below(3) * 0.1,
             "doubled_messages": random.below(3) * 0.2,
+            "calm_after_s": 120.0,
             "storage_errors": random.below(4),
             "task_manager_crashes": random.below(3),
             "stops": random.below(3),

@@ -184,6 +184,5 @@ class Life(SimulatedProcess):
         return self.had_storage_errors and (failed or not self.launched)
 
 
-
 ORPHANED_S = 0.3
 """Longest time from the death of the JobManager to the end of its TaskManagers, unless they stand still."""

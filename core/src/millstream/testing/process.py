@@ -45,6 +45,7 @@ class SimulatedProcess:
         plan: what goes wrong with it.
 
     Attributes:
+        launched: what it is there for has begun.
         dead: it takes no turns any more, and changes nothing.
         busy: it is in the middle of a turn; perhaps it stands still there while others go on.
         resumed_s: when it last went on after having stood still.
@@ -54,6 +55,7 @@ class SimulatedProcess:
     """
 
     is_task_manager = False
+    launched = True
 
     def __init__(self, name: str, world: World, plan: FaultPlan) -> None:
         self.name = name

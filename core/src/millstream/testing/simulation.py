@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from millstream.api.environment import StreamExecutionEnvironment
     from millstream.plugins import PluginManager
     from millstream.runtime.job_manager import JobManager
-    from millstream.runtime.launch import LocalJob
     from millstream.testing.disk import SimulatedDisk
     from millstream.testing.durable import NothingVisibleTooEarly
     from millstream.testing.targets import Target
@@ -233,9 +232,9 @@ class Simulation:
     def replace(self, life: Life) -> None:
         """It stands still and is taken for dead: another is started, whatever becomes of it.
 
-        Not while it starts: if it went on when the other has ended the job, it would rightly begin a new run.
+        Never while it starts: if it went on when the other has ended the job, it would rightly begin a new run.
         """
-        if life is self._lead and life.launched and not self._is_noted_as_finished():
+        if life is self._lead and not self._is_noted_as_finished():
             self._replaced.append(life)
             self._start_again(life)
 

@@ -30,8 +30,8 @@ _LATE_S: Final = 2.0
 class Network:
     """Delivers in order for each pair of sender and receiver, whenever the simulation says so.
 
-    The copy of a doubled message sets off when that arrives, and travels on its own: it may come much later than what was sent after it. What a process has sent arrives also when it is dead;
-    what is sent to a dead one is lost.
+    The copy of a doubled message sets off when that arrives, and travels on its own: it may come much later than what was sent after it.
+    What a process has sent arrives also when it is dead; what is sent to a dead one is lost.
 
     Args:
         world: decides, and takes down.
@@ -95,7 +95,8 @@ class Network:
         return self._world.clock.now_s
 
     def _happens(self, share: float, what: str, message: Any) -> bool:
-        if share and not self._world.calm and self._random.random() < share:
+        calm = self._world.calm or self._now_s() >= self._world.faults.calm_after_s
+        if share and not calm and self._random.random() < share:
             self._world.injected[what] += 1
             self._world.note(f"{what} {type(message).__name__}")
             return True

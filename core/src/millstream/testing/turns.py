@@ -5,11 +5,10 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
-from millstream.testing.process import Party, SimulatedProcess
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from millstream.testing.process import Party, SimulatedProcess
     from millstream.testing.world import World
 
 _SPEEDS: Final = (1.0, 1.0, 1.0, 0.3, 0.03)
@@ -83,7 +82,7 @@ class Turns:
         """
         try:
             self._run(lambda: self._world.clock.now_s >= limit_s or until(), limit_s)
-        except Exception as error:  # noqa: BLE001 - raised again by who is not in the middle of a turn
+        except Exception as error:
             raise Aborted(error) from error
 
     def _run(self, until: Callable[[], bool], limit_s: float = inf) -> bool:
@@ -104,7 +103,7 @@ class Turns:
                 if tried_s == inf:
                     return False
                 clock.advance_to(tried_s)
-                if moments and min(moments) <= tried_s or self._one_turn([seat for due_s, seat in dates if due_s <= tried_s]):
+                if (moments and min(moments) <= tried_s) or self._one_turn([seat for due_s, seat in dates if due_s <= tried_s]):
                     break
 
     def _one_turn(self, seats: list[Seat]) -> bool:

@@ -7,7 +7,7 @@ import json
 import signal
 import socket
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from millstream.contracts.checkpoint_storage import CheckpointStorageContext
 from millstream.errors import JobCodeUnusable, MillstreamError
