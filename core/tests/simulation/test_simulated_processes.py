@@ -11,6 +11,7 @@ import pytest
 
 from millstream import JobStatus, RestartStrategies, StreamExecutionEnvironment
 from millstream.testing import Faults, LedgerTarget, ScriptedSource, SimulationResult, TransactionalTarget, Wait, simulate
+from millstream.testing.transactional import TransactionalSink, TransactionalWriter
 
 WORDS = ["to", "be", "or", "not", "to", "be"] * 12
 SCRIPTS = [[item for word in WORDS[part::3] for item in (word, Wait(0.02))] for part in range(3)]
@@ -140,6 +141,27 @@ def test_messages_that_all_come_twice_change_nothing(processes: int | None) -> N
     faults = Faults(doubled_messages=1.0, doubled=1.0, late_messages=0.2)
     for seed in range(8):
         assert run(seed, faults, processes, **{"checkpoint.interval": timedelta(milliseconds=20)}).injected["doubled message"] > 10
+
+
+def test_a_trigger_that_comes_again_begins_no_checkpoint_again() -> None:
+    prepared: list[int] = []
+
+    class Writer(TransactionalWriter[int]):
+        def prepare(self, checkpoint_id: int) -> bytes | None:
+            prepared.append(checkpoint_id)
+            return super().prepare(checkpoint_id)
+
+    class Sink(TransactionalSink[int]):
+        def open(self, context: Any) -> Writer:
+            return Writer(self.target, context)
+
+    def program(environment: StreamExecutionEnvironment) -> None:
+        environment.from_source(ScriptedSource([1, Wait(1.0), 2]), uid="in").sink_to(Sink(target), uid="out")
+
+    target = TransactionalTarget[int]()
+    simulate(program, seed=1, faults=Faults(doubled_messages=1.0), targets=[target], settings={"checkpoint.interval": timedelta(milliseconds=20)})
+    assert prepared == sorted(set(prepared))
+    assert len(prepared) > 10
 
 
 def test_the_newest_leader_fences_again_when_its_predecessor_has_fenced_it() -> None:
