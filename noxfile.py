@@ -17,7 +17,7 @@ import nox
 ROOT = Path(__file__).parent
 SUPPORTED = ("3.11", "3.12", "3.13")
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
-DISTS = ("core", "plugins/memory", "plugins/filesystem", "packages/testkit")
+DISTS = ("core", "plugins/memory", "plugins/filesystem", "plugins/prometheus", "packages/testkit")
 """Distributions with code; packages/millstream, the umbrella, only depends on them."""
 
 REQUIRED = set(os.environ.get("MILLSTREAM_REQUIRE", "").split(","))
@@ -105,6 +105,20 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session
+def fault_gate(session: nox.Session) -> None:
+    """Run the faults of several processes that CI runs once: every crash point with kill, stop and raise, zombies, second faults."""
+    install(session, "tests")
+    session.run("pytest", "-n", workers(), "-m", "fault_gate", *session.posargs)
+
+
+@nox.session
+def planted(session: nox.Session) -> None:
+    """Plant known mistakes in a copy of the sources, one at a time, and fail when the tests do not find one; `-- NAME` for one of them."""
+    install(session, "tests")
+    session.run("python", "integration-tests/planted/run.py", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style, formatting, which way imports point, changelog fragments, and the ranges of sibling distributions."""
     session.install(*nox.project.dependency_groups(GROUPS, "lint"))
@@ -173,10 +187,11 @@ for measured in ("3.11", "3.13"):
     nox.session(name=f"bench-{measured}", python=interpreter(measured))(run_bench)
 
 
-@nox.session(python=False)
+@nox.session
 def bench_faults(session: nox.Session) -> None:
-    """Not there yet, comes with 0.2: the hour-long tier of fault cases and simulation seeds, with its ledger."""
-    session.error("The hour-long fault tier is not there yet; it comes with release 0.2. `nox -s faults` runs the crash points of this release.")
+    """Run every fault case there is, in one process and over several: the tier for an hour or two, not for each commit."""
+    install(session, "tests")
+    session.run("pytest", "-n", workers(), "-m", "faults", "--millstream-full", *session.posargs)
 
 
 @nox.session(python=False)

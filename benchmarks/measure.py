@@ -5,6 +5,7 @@
     python measure.py input --records 2000000                         peak memory of a process that only builds the input
     python measure.py latency --records 500                           source to sink, for records that come alone
     python measure.py processes --records 2000000                     what two TaskManager processes do
+    python measure.py recovery --records 20                           new output after so many kills of a TaskManager
     python measure.py snapshots --records 1000000 --seconds 15        gaps and latency during checkpoints of so many keys
 
 Before the clock starts every case runs once over the first 1,000 records, so that imports and caches are not counted with the records; how
@@ -33,6 +34,9 @@ MOST_REPEATS = 3
 ENOUGH_S = 3.0
 SNAPSHOT_RATE = 10_000
 """Records a second while checkpoints of much state are taken."""
+
+RECOVERY_KEYS = 470_000
+"""Of some 212 bytes each: 100 MB of state."""
 
 
 class Counter:
@@ -106,7 +110,7 @@ def peak_mb() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=("answer", "time", "input", "latency", "snapshots", "processes"))
+    parser.add_argument("what", choices=("answer", "time", "input", "latency", "snapshots", "processes", "recovery"))
     parser.add_argument("case", nargs="?", default="")
     parser.add_argument("--records", type=int, required=True)
     parser.add_argument("--seconds", type=float)
@@ -125,6 +129,9 @@ def main() -> None:
         measure: Any = find("processes.processes")  # no case of a workload: it takes no sink
         figures = measure(options.records)
         result = figures
+    elif options.what == "recovery":
+        recover: Any = find("recovery.recovery")
+        result = recover(RECOVERY_KEYS, options.records)
     else:
         values = readings(options.records)
         gc.collect()

@@ -16,8 +16,9 @@ SMALL_PART = 5
 TRIES = 3
 
 
-def small(number: int) -> tuple[int, str, float]:
-    return TUPLES[number % 1_000]
+def burst(numbers: list[int]) -> list[tuple[int, str, float]]:
+    """A thousand tuples for each number: as cheap as a source can be."""
+    return TUPLES * len(numbers)
 
 
 def work(number: int) -> int:
@@ -34,10 +35,10 @@ def environment(processes: int | None, parallelism: int) -> StreamExecutionEnvir
 
 
 def exchange(records: int) -> Any:
-    """All records go from the one process to the other."""
-    env = environment(2, 2)
-    numbers = env.generate(small, records).set_parallelism(1)
-    numbers.partition_custom(lambda key, count: 1, lambda value: 0).map_batch(lambda values: values).sink_to(DiscardingSink())
+    """Every record goes to the other process, and stays in this one as well, in batches of 1,000."""
+    env = environment(2, 2).configure("execution.batch_size", 1)
+    tuples = env.generate(lambda number: number, records // len(TUPLES)).set_parallelism(1).flat_map_batch(burst).set_parallelism(1)
+    tuples.broadcast().map_batch(lambda values: values).sink_to(DiscardingSink())
     return env.execute("exchange")
 
 

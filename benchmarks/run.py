@@ -133,6 +133,9 @@ class Bench:
             if "processes" in options.only:
                 figures["processes"] = table.processes(self._measure("processes", "--records", str(options.records)))
                 table.show_processes(figures["processes"])
+            if "recovery" in options.only:
+                figures["recovery"] = table.recovery(self._measure("recovery", "--records", str(options.kills)))
+                table.show_recovery(figures["recovery"])
         else:
             print(f"Equal answers: {', '.join(case.path for case in self.cases)}")
         return figures
@@ -157,7 +160,7 @@ def refuse_different(what: str, answers: dict[str, Any]) -> None:
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parts = (*dict.fromkeys(case.workload for case in CASES), "latency", "snapshots", "processes")
+    parts = (*dict.fromkeys(case.workload for case in CASES), "latency", "snapshots", "processes", "recovery")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", action="append", metavar="PATH", help="interpreter to measure on; may be repeated (default: this one)")
     parser.add_argument("--rounds", type=int, help="times that each case is measured (default 3)")
@@ -172,6 +175,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     options.seconds = options.seconds or (5.0 if options.quick else 20.0)
     options.rounds = options.rounds or (1 if options.quick else 3)
     options.keys = 100_000 if options.quick else 1_000_000
+    options.kills = 3 if options.quick else 20
     options.lone_records = 200 if options.quick else 1_000
     options.python = options.python or [sys.executable]
     return options

@@ -16,8 +16,8 @@ from pathlib import Path
 
 VERSION_LIMIT_MS = 100
 ROUNDS = 11
-EXPECTED_PLUGINS = ("memory", "filesystem")
-EXPECTED_DISTS = 5
+EXPECTED_PLUGINS = ("memory", "filesystem", "prometheus")
+EXPECTED_DISTS = 6
 
 
 def main() -> int:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from packaging.requirements import Requirement
 from siblings import ROOT, Dist, dists, problems
 
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.egg-info", ".pytest_cache", "dist")
@@ -109,7 +110,7 @@ def check_metadata(dist: Dist, folder: Path) -> None:
     with zipfile.ZipFile(wheel) as file:
         metadata = Parser().parsestr(file.read(f"{dist.stem}.dist-info/METADATA").decode())
         licensed = any("/licenses/" in name for name in file.namelist())
-    said = {line.replace(" ", "") for line in metadata.get_all("Requires-Dist") or []}
+    said = {str(Requirement(line)).replace(" ", "") for line in metadata.get_all("Requires-Dist") or []}
     wanted = {str(requirement).replace(" ", "") for requirement in dist.requirements}
     if (metadata["Name"], metadata["Version"], said) != (dist.name, str(dist.version), wanted):
         raise NotReady(f"{wheel.name} says {metadata['Name']} {metadata['Version']} needs {sorted(said)}, the repository says {sorted(wanted)}")

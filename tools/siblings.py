@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 
 @dataclass(frozen=True)
 class Dist:
-    """A distribution: its folder, its name, the version in its `__about__.py`, and what it asks for."""
+    """A distribution: its folder, its name, the version in its `__about__.py`, and what it asks for, with its extras."""
 
     folder: Path
     name: str
@@ -48,7 +48,10 @@ def read(project: Path) -> Dist:
     found = re.search(r'^__version__ = "([^"]+)"$', about, re.MULTILINE)
     if found is None:
         raise SystemExit(f'{project.parent}: __about__.py has no line __version__ = "..."')
-    requirements = tuple(Requirement(line) for line in settings["project"]["dependencies"])
+    lines = list(settings["project"]["dependencies"])
+    for extra, optional in settings["project"].get("optional-dependencies", {}).items():
+        lines += [f'{line}; extra == "{extra}"' for line in optional]
+    requirements = tuple(map(Requirement, lines))
     return Dist(project.parent, canonicalize_name(settings["project"]["name"]), Version(found[1]), requirements)
 
 

@@ -97,9 +97,10 @@ def test_pause_with_several_checkpoints_at_a_time_is_refused_with_the_fix():
     assert caught.value.fix == "Set checkpoint.max_concurrent to 1, or checkpoint.min_pause to 0s"
 
 
-def test_several_checkpoints_at_a_time_are_refused_in_this_release():
-    with pytest.raises(SettingsConflict, match="this release takes one checkpoint at a time"):
-        CheckpointConfig(max_concurrent=2)
+def test_several_checkpoints_at_a_time_are_taken_unless_there_is_to_be_a_pause_between_them():
+    assert CheckpointConfig(max_concurrent=2).max_concurrent == 2
+    with pytest.raises(SettingsConflict, match="so only one can be under way"):
+        CheckpointConfig(max_concurrent=2, min_pause=timedelta(seconds=1))
 
 
 def test_more_subtasks_than_key_groups_are_refused():

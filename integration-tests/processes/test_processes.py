@@ -121,6 +121,19 @@ def test_each_result_is_visible_once_when_the_coordinator_dies_at_a_crash_point_
 
 @pytest.mark.faults
 @pytest.mark.timeout(120)
+def test_what_a_checkpoint_left_to_be_committed_is_committed_once_by_another_number_of_subtasks_and_processes(job: Job) -> None:
+    """Each run but the last dies between the moment its second checkpoint is durable and the commit of what it covers."""
+    for parallelism, processes in ((2, 1), (5, 2)):
+        run = job.start("checkpoint.durable.before_notify#2", parallelism=parallelism, processes=processes, rate=4_000, count=4_000)
+        assert run.ends() == -signal.SIGKILL, run.output()
+        assert started.newest_checkpoint(job.checkpoints) > 0
+    run = job.start(parallelism=3, processes=3, rate=1_000_000, count=4_000)
+    assert run.ends() == 0, run.output()
+    assert job.is_exact(4_000)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(120)
 def test_a_run_goes_on_from_a_checkpoint_with_another_number_of_processes(job: Job) -> None:
     for parallelism, processes in ((4, 4), (2, 1), (3, 2)):
         before = started.newest_checkpoint(job.checkpoints)

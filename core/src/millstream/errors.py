@@ -120,6 +120,23 @@ class UnknownOption(MillstreamError):
 
 
 @dataclass(kw_only=True, eq=False)
+class UnknownCrashPoint(MillstreamError):
+    """A fault is to strike at a point that nothing declares, so that it never would."""
+
+    code: ClassVar[str] = "crash-point-unknown"
+    point: str
+    origin: str
+    known: tuple[str, ...] = dataclasses.field(repr=False)
+
+    def sentence(self) -> str:
+        hint = did_you_mean(self.point, self.known) or " docs/exactly-once.md lists those of the engine."
+        return (
+            f"{self.origin} names the crash point {self.point!r}, which nothing declares.{hint} A connector declares its own at the top level of "
+            "its module: declare_crash_point(name, state)."
+        )
+
+
+@dataclass(kw_only=True, eq=False)
 class UnknownSetting(MillstreamError):
     """Somebody sets what does not exist. The value is left out: it may be a secret under a misspelled name."""
 
@@ -446,16 +463,18 @@ class UnknownStateVersion(MillstreamError):
 
 @dataclass(kw_only=True, eq=False)
 class RestoreMismatch(MillstreamError):
-    """A checkpoint that does not fit the job."""
+    """A checkpoint that does not fit the job. `mismatches` has everything that does not fit, each with the fix."""
 
     code: ClassVar[str] = "restore-mismatch"
     where: str
     job_name: str
-    what: str
-    fix: str
+    mismatches: tuple[str, ...]
 
     def sentence(self) -> str:
-        return f"Checkpoint {self.where} does not fit job {self.job_name!r}: {self.what}. {self.fix}"
+        head = f"Checkpoint {self.where} does not fit job {self.job_name!r}"
+        if len(self.mismatches) == 1:
+            return f"{head}: {self.mismatches[0]}"
+        return "\n".join([f"{head}, for {len(self.mismatches)} reasons:", *(f"  {n}. {each}" for n, each in enumerate(self.mismatches, 1))])
 
 
 @dataclass(kw_only=True, eq=False)
@@ -521,6 +540,76 @@ class CheckpointFailed(MillstreamError):
             f"Checkpoint {self.checkpoint_id} failed: {self.reason.rstrip('.')}. The last completed checkpoint is intact. The job tolerates "
             f"{self.tolerated} failed checkpoints in a row (checkpoint.tolerable_failures); remove the cause or raise that number."
         )
+
+
+@dataclass(kw_only=True, eq=False)
+class SavepointFailed(MillstreamError):
+    """A savepoint could not be taken, or the job could not be stopped as it was asked to. What was written of the savepoint is removed."""
+
+    code: ClassVar[str] = "savepoint-failed"
+    permanent: ClassVar[bool] = False
+    job_name: str
+    reason: str
+    fix: str
+
+    def sentence(self) -> str:
+        return f"The savepoint of job {self.job_name!r} failed: {self.reason.rstrip('.')}. {self.fix}"
+
+
+@dataclass(kw_only=True, eq=False)
+class SavepointPending(MillstreamError):
+    """A savepoint, or the end of a job with one, was not there within the time that somebody would wait."""
+
+    code: ClassVar[str] = "savepoint-pending"
+    job_name: str
+    what: str
+    timeout_s: float
+
+    def sentence(self) -> str:
+        return (
+            f"The {self.what} of job {self.job_name!r} was not there after {self.timeout_s:g} s. It may still come; wait longer, or see what "
+            "holds the job up."
+        )
+
+
+@dataclass(kw_only=True, eq=False)
+class StopFailed(MillstreamError):
+    """A job did not end in the way that `stop` asked for."""
+
+    code: ClassVar[str] = "stop-failed"
+    permanent: ClassVar[bool] = False
+    job_name: str
+    reason: str
+    fix: str
+
+    def sentence(self) -> str:
+        return f"Job {self.job_name!r} was not stopped: {self.reason.rstrip('.')}. {self.fix}"
+
+
+@dataclass(kw_only=True, eq=False)
+class SavepointsUnsupported(MillstreamError):
+    """A place for savepoints whose storage keeps none."""
+
+    code: ClassVar[str] = "savepoints-unsupported"
+    target: str
+    storage: str
+
+    def sentence(self) -> str:
+        return (
+            f"There can be no savepoint at {self.target}: {self.storage} does not keep any. Give a folder that every process of the job reaches, "
+            "or the URL of a storage that outlives the job."
+        )
+
+
+@dataclass(kw_only=True, eq=False)
+class NoSavepointTarget(MillstreamError):
+    """A savepoint was asked for without saying where it goes."""
+
+    code: ClassVar[str] = "savepoint-target-missing"
+    job_name: str
+
+    def sentence(self) -> str:
+        return f"It is not known where the savepoint of job {self.job_name!r} goes. Give a folder, or set checkpoint.savepoint_dir."
 
 
 @dataclass(kw_only=True, eq=False)
@@ -1082,7 +1171,8 @@ class UndeclaredState(MillstreamError):
     def sentence(self) -> str:
         return (
             f"The checkpoint holds state {self.state!r} of operator {self.operator!r} (uid {self.uid!r}), which the operator does not declare in "
-            "open(). It would be lost. Declare it (and clear it where it is no longer needed), or give the operator a new uid."
+            "open(). It would be lost. Declare it (and clear it where it is no longer needed), or leave it behind with --allow-non-restored-state "
+            "(setting job.allow_non_restored_state)."
         )
 
 
@@ -1454,3 +1544,82 @@ class NoProgram(MillstreamError):
     def sentence(self) -> str:
         what = f"It built a program ({self.built}), but never called env.execute()" if self.built else "It built no program"
         return f"{self.script} executed no job. {what}. If it needs arguments to do so, give them behind `--`."
+
+
+@dataclass(kw_only=True, eq=False)
+class ControlFolderUnusable(MillstreamError):
+    """The folder where running jobs have their sockets cannot be used, or others could reach into it."""
+
+    code: ClassVar[str] = "control-folder-unusable"
+    path: str
+    reason: str
+
+    def sentence(self) -> str:
+        return (
+            f"The folder {self.path}, where running jobs can be reached, cannot be used: {self.reason}. Remove it, or name another one that "
+            "belongs to you alone with control.folder."
+        )
+
+
+@dataclass(kw_only=True, eq=False)
+class ControlRequestInvalid(MillstreamError):
+    """What came over the socket of a running job is no request, or no answer, of this version."""
+
+    code: ClassVar[str] = "control-request-invalid"
+    reason: str
+
+    def sentence(self) -> str:
+        return f"What was said over the socket of a running job is not understood: {self.reason}. Use the same version of millstream for both."
+
+
+@dataclass(kw_only=True, eq=False)
+class UnknownJob(MillstreamError):
+    """No running job of this user has that name."""
+
+    code: ClassVar[str] = "unknown-job"
+    wanted: str
+    running: list[str]
+
+    def sentence(self) -> str:
+        known = f"Running: {', '.join(self.running)}" if self.running else "No job of this user runs on this machine"
+        return (
+            f"There is no running job {self.wanted!r}.{did_you_mean(self.wanted, self.running)} {known}. `millstream jobs` lists them; a job with "
+            "control.enabled = false is not among them."
+        )
+
+
+@dataclass(kw_only=True, eq=False)
+class AmbiguousJob(MillstreamError):
+    """Several running jobs have that name."""
+
+    code: ClassVar[str] = "ambiguous-job"
+    wanted: str
+    running: list[str]
+
+    def sentence(self) -> str:
+        return f"{len(self.running)} running jobs are called {self.wanted!r}. Name one of them: {', '.join(self.running)}."
+
+
+@dataclass(kw_only=True, eq=False)
+class JobUnreachable(MillstreamError):
+    """A running job did not answer, or its process ended meanwhile."""
+
+    code: ClassVar[str] = "job-unreachable"
+    job: str
+    pid: int
+    reason: str
+
+    def sentence(self) -> str:
+        return f"Job {self.job!r} (process {self.pid}) {self.reason}. `millstream jobs` says whether it still runs."
+
+
+@dataclass(kw_only=True, eq=False)
+class RequestRefused(MillstreamError):
+    """A running job does not do what it was asked."""
+
+    code: ClassVar[str] = "request-refused"
+    job: str
+    reason: str
+
+    def sentence(self) -> str:
+        return f"Job {self.job!r} refused: {self.reason}"

@@ -70,11 +70,15 @@ class Barrier:
         checkpoint_id: strictly increasing over the life of a job, never reused.
         timestamp_ms: when the coordinator triggered it.
         aligned: False in at-least-once mode: channels are not blocked while the other barriers are awaited.
+        last: the job ends with this checkpoint: nothing is processed behind it.
+        savepoint: location of the savepoint that is to be written, together with a checkpoint of the job's own if `last`; else empty.
     """
 
     checkpoint_id: int
     timestamp_ms: int
     aligned: bool = True
+    last: bool = False
+    savepoint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,7 +180,7 @@ def test_values_that_do_not_go_together_are_judged_when_each_is_allowed() -> Non
         (["checkpoint.interval=10min", "checkpoint.storage=chk", "checkpoint.timeout=1s"], "warning", "checkpoint.timeout is less"),
         (["checkpoint.mode=at_least_once", "job.guarantee=exactly_once"], "problem", "every job is refused"),
         (["state.backend=memry"], "problem", "state.backend is memry (command line)"),
-        (["metrics.reporters=log,prometheus"], "problem", "metrics.reporters is prometheus"),
+        (["metrics.reporters=log,statsd:8125"], "problem", "metrics.reporters is statsd"),
     ],
 )
 def test_settings_that_contradict_each_other_or_name_nobody(invoke: Any, settings: list[str], level: str, said: str) -> None:

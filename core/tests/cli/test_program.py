@@ -73,7 +73,8 @@ env.execute("job")
 def test_a_plan_shows_keyed_edges_to_plain_operators_and_what_functions_behind_them_keep(invoke: Any, script: Any) -> None:
     _, source, plain, numbered, _ = invoke("plan", script(BEHIND_KEYS), "-p", "3").stdout.split("\n\n")
     assert "Vertex 0: collection" in source
-    assert "from vertex 0 (collection): hash by word, 128 key groups\n  operator 'plain': no uid, 128 key groups\n  sink 'print'" in plain
+    assert "from vertex 0 (collection): hash by word, 128 key groups\n    records: " in plain
+    assert "\n  operator 'plain': no uid, 128 key groups\n  sink 'print'" in plain
     assert "from vertex 0 (collection): hash by word, 128 key groups" in numbered
     assert "    state: keys: typed str\n    state: what the function declares in open()" in numbered
 
@@ -205,3 +206,37 @@ def test_without_checkpoints_an_exactly_once_sink_is_refused_and_a_plain_one_is_
     assert (refused.exit_code, "enable_checkpointing" in refused.stderr) == (1, True)
     accepted = invoke("check", script(body.format("at_least_once")))
     assert (accepted.exit_code, "The job as a whole: at_most_once" in accepted.stdout) == (0, True)
+
+
+EXCHANGES = """
+from typing import NamedTuple
+from millstream import OutputTag, StreamExecutionEnvironment
+
+class Order(NamedTuple):
+    user: str
+    amount: int
+
+def order(number: int) -> Order:
+    return Order(str(number), number)
+
+env = StreamExecutionEnvironment.get_execution_environment()
+numbers = env.from_collection([1], uid="in")
+numbers.map(order).rebalance().print()
+numbers.map(lambda n: Order("a", n), output_type=Order).rebalance().print()
+numbers.map(lambda n: {"n": n}, output_type=dict[str, int]).rebalance().print()
+numbers.map(lambda n: Order("a", n)).rebalance().print()
+env.execute("job")
+"""
+
+
+def test_a_plan_shows_how_each_exchange_writes_its_records(invoke: Any, script: Any) -> None:
+    lines = invoke("plan", script(EXCHANGES), "-p", "2").stdout.splitlines()
+    typed = "Order{}, data codec for what is not that"
+    unknown = "data codec, or typed where all of a batch are of one class whose fields have plain types"
+    found = [line.removeprefix("    records: ") for line in lines if line.startswith("    records: ")]
+    assert [text.replace("job:", "").replace("typed ", "") for text in found if text != unknown] == [
+        typed.format(" (annotation of order)"),
+        typed.format(""),
+        "data codec",
+    ]
+    assert unknown in found

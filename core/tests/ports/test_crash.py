@@ -7,11 +7,21 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from millstream.errors import UnknownCrashPoint
 from millstream.ports import crash
-from millstream.ports.crash import CrashPointReached, arm_from_environment, crash_point, disarm
+from millstream.ports.crash import (
+    CrashPointReached,
+    arm_from_environment,
+    check_armed,
+    crash_point,
+    declare_crash_point,
+    declare_crash_points,
+    disarm,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -66,3 +76,38 @@ def test_the_variable_kills_at_the_point_unless_it_says_otherwise() -> None:
     assert (killed.returncode, killed.stdout) == (-signal.SIGKILL, b"")
     slow = os.environ | {"MILLSTREAM_CRASH": "job.cleanup=sleep(1ms)"}
     assert subprocess.run([sys.executable, "-c", program], env=slow, capture_output=True, timeout=30).stdout == b"survived\n"
+
+
+def test_a_name_that_nobody_has_declared_is_refused_with_the_nearest_one() -> None:
+    arm_from_environment("sink.commit.before=raise,sink.comit.after=raise")
+    with pytest.raises(
+        UnknownCrashPoint,
+        match=r"MILLSTREAM_CRASH names the crash point 'sink\.comit\.after', which nothing declares\. Did you mean 'sink\.commit\.after'\?",
+    ):
+        check_armed()
+
+
+def test_a_connector_declares_points_of_its_own_and_families_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crash, "CRASH_POINTS", dict(crash.CRASH_POINTS))
+    monkeypatch.setattr(crash, "_families", {})
+    arm_from_environment("mine.sent=raise,mine.part.17=raise")
+    with pytest.raises(UnknownCrashPoint, match="mine.part.17"):
+        check_armed()
+    declare_crash_point("mine.sent", "it is sent")
+    declare_crash_points("mine.part.", "so many parts are sent")
+    check_armed()
+
+
+def test_a_job_does_not_start_with_a_misspelled_point(tmp_path: Path) -> None:
+    program = (
+        "from millstream import StreamExecutionEnvironment as Environment\n"
+        f"environment = Environment.get_execution_environment(); environment.from_collection([1]).map(open({str(tmp_path / 'opened')!r}, 'w').write)\n"
+        "environment.execute('job')"
+    )
+    misspelled = os.environ | {"MILLSTREAM_CRASH": "job.clean_up"}
+    ended = subprocess.run([sys.executable, "-c", program], env=misspelled, capture_output=True, text=True, timeout=30)
+    assert ended.returncode == 1
+    assert (
+        "UnknownCrashPoint: MILLSTREAM_CRASH names the crash point 'job.clean_up', which nothing declares. Did you mean 'job.cleanup'?"
+        in ended.stderr
+    )

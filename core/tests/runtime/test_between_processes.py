@@ -42,6 +42,9 @@ MESSAGES: list[Any] = [
     checkpoint_messages.TriggerCheckpoint(4, 1_000, True, stop=True),
     checkpoint_messages.CheckpointCompleted(4, last=True),
     checkpoint_messages.CheckpointAborted(4),
+    checkpoint_messages.TriggerCheckpoint(4, 1_000, True, last=True, savepoint="/savepoints/savepoint-orders-4-ab"),
+    checkpoint_messages.SavepointCompleted(4),
+    checkpoint_messages.EndSources(),
     checkpoint_messages.CheckpointDeclined(SUBTASK, 3, 4, "disk full"),
 ]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from millstream.checkpoint.ephemeral import EphemeralStore
@@ -67,6 +67,7 @@ class Job:
         chunks = [StateChunk("count", group, 1, data) for group, data in contents.items()]
         operators = [OperatorToStore(OperatorState("op"), chunks, {}, {})]
         reusable: Mapping[Any, StoredChunk] | None = None if whole else self.known.reusable()
+        self.known.begun(self.checkpoint_id)
         stored = StateToStore(self.checkpoint_id, SubtaskId(0, 0), self.attempt, operators, reusable).write(self.store)
         return self.checkpoint_id, stored
 
@@ -304,3 +305,86 @@ def test_every_checkpoint_that_is_kept_holds_what_there_was(steps: list[tuple[st
     in_use = {name for kept in job.store.published() for name in job.completed.read(kept).shared_files()}
     last = max(expected, default=0)
     assert {name for name in job.store.shared() if int(name.partition("-")[0]) <= last} == in_use
+
+
+FEW = st.fixed_dictionaries({0: st.sampled_from([b"a" * 9, b"b" * 9]), 1: st.sampled_from([b"c" * 9, b"d" * 9])})
+UNDER_WAY = st.lists(
+    st.one_of(
+        st.tuples(st.just("begin"), FEW),
+        st.tuples(st.just("begin"), FEW),
+        st.tuples(st.just("store"), st.integers(0, 2)),
+        st.tuples(st.just("complete"), st.integers(0, 1), st.sampled_from(["told", "told", "not told"])),
+        st.tuples(st.just("complete"), st.just(0), st.just("told")),
+        st.tuples(st.just("abort"), st.integers(0, 2), st.sampled_from(["told", "not told"])),
+        st.tuples(st.just("savepoint"), FEW),
+    ),
+    min_size=10,
+    max_size=40,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(UNDER_WAY, st.integers(1, 2))
+def test_with_several_checkpoints_under_way_none_that_is_completed_refers_to_what_was_deleted(steps: list[Any], retained: int) -> None:
+    """In whatever order they are stored, completed and given up, and whichever of that the task is told."""
+    job = Job(retained)
+    under_way: dict[int, tuple[StateToStore, Contents]] = {}
+    stored: dict[int, TaskState] = {}
+    expected: dict[int, Contents] = {}
+    for what, *args in steps:
+        if what in ("begin", "savepoint"):
+            job.checkpoint_id += 1
+            chunks = [StateChunk("count", group, 1, data) for group, data in args[0].items()]
+            operators = [OperatorToStore(OperatorState("op"), chunks, {}, {})]
+            if what == "savepoint":
+                whole = StateToStore(job.checkpoint_id, SubtaskId(0, 0), 0, operators).write(EphemeralStore())
+                assert [file for file in whole.state.files() if file.shared] == []
+            elif len(under_way) < 3:
+                under_way[job.checkpoint_id] = StateToStore(job.checkpoint_id, SubtaskId(0, 0), 0, operators, job.known.reusable()), args[0]
+                job.known.begun(job.checkpoint_id)
+            continue
+        numbers = list(under_way)
+        if not numbers:
+            continue
+        number = numbers[args[0] % len(numbers)]
+        if what == "store" and number not in stored:
+            result = under_way[number][0].write(job.store)
+            job.known.stored(number, result.chunks)
+            stored[number] = result.state
+        elif what == "abort":
+            del under_way[number]
+            if args[1] == "told":
+                job.known.given_up(number)
+        elif what == "complete":
+            if number not in stored:
+                result = under_way[number][0].write(job.store)
+                job.known.stored(number, result.chunks)
+                stored[number] = result.state
+            newest = job.completed.latest()
+            state = stored[number]
+            # What the coordinator insists on, and none of ours is to be refused.
+            assert {file.name for file in state.earlier} <= (newest.shared_files() if newest else set())
+            expected[number] = under_way[number][1]
+            under_way = {other: made for other, made in under_way.items() if other > number}
+            job.complete(number, state, notify=args[1] == "told")
+        for kept in job.store.published():
+            assert job.contents(kept) == expected[kept]
+
+
+def test_a_snapshot_refers_to_earlier_files_also_while_another_is_stored_and_not_completed() -> None:
+    job = Job()
+    first = job.checkpoint({0: b"aaaa", 1: b"bbbb", 2: b"cccc"})
+    _, second = job.snapshot({0: b"aaaa", 1: b"BBBB", 2: b"cccc"})
+    third_id, third = job.snapshot({0: b"aaaa", 1: b"bbbb", 2: b"cccc"})
+    assert second.earlier == third.earlier == [first.file]
+    assert stored_bytes(third) == 4  # the second one does not refer to the first form of it any more
+    job.complete(third_id, third)
+    assert job.contents(3) == {0: b"aaaa", 1: b"bbbb", 2: b"cccc"}
+
+
+def test_a_snapshot_refers_to_nothing_while_it_is_not_known_what_the_one_before_refers_to() -> None:
+    job = Job()
+    job.checkpoint({0: b"aaaa"})
+    job.store_only({0: b"aaaa"})
+    _, third = job.snapshot({0: b"aaaa"})
+    assert third.earlier == []

@@ -260,6 +260,21 @@ def test_a_process_that_stood_still_while_it_cleaned_up_deletes_nothing_of_the_r
     assert len(results) < COUNT
 
 
+def test_who_was_replaced_and_finds_its_checkpoint_deleted_says_that_it_was_replaced(tmp_path: Path) -> None:
+    Job(tmp_path).crash(73)
+
+    def others() -> None:
+        disarm("job.deploy.half")
+        assert dict(Job(tmp_path, "auto").rows()) == COMPLETE
+
+    arm("job.deploy.half", others)
+    try:
+        with pytest.raises(JobFailedError, match=f"Leader 2 of job '{JOB}' has been replaced by leader 3"):
+            list(Job(tmp_path, "auto").rows())
+    finally:
+        disarm("job.deploy.half")
+
+
 @pytest.mark.parametrize("retention", ["retain_on_cancellation", "delete_on_cancellation"])
 def test_a_cancelled_run_is_asked_about_only_if_its_checkpoints_were_retained(tmp_path: Path, retention: str) -> None:
     with Job(tmp_path, checkpoint__retention=retention).rows() as rows:

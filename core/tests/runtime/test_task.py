@@ -20,6 +20,8 @@ from millstream.runtime.edge import EdgeWriter
 from millstream.runtime.messages import JOB_MANAGER, SplitsAssigned, StartProcessing
 from millstream.runtime.metrics import MetricRegistry
 from millstream.runtime.partition import OneChannel
+from millstream.runtime.savepoints import SavepointStores
+from millstream.runtime.storages import find_checkpoint_storage
 from millstream.runtime.task import Task
 
 IDLE = WatermarkStatus(True)
@@ -50,7 +52,9 @@ class Driven:
         self.inputs = [LocalChannel() for _ in range(inputs)]
         self.output = LocalChannel()
         edges = [EdgeWriter(OneChannel(0), [self.output])]
-        self.task = Task(deployment, ports, MetricRegistry(self.clock), EphemeralStore(), EphemeralStore(), self.inputs, edges, lambda: None)
+        savepoints = SavepointStores(lambda location: find_checkpoint_storage(env.plugins, location), ports.storage)
+        registry = MetricRegistry(self.clock)
+        self.task = Task(deployment, ports, registry, EphemeralStore(), EphemeralStore(), savepoints, self.inputs, edges, lambda: None)
         self.task.start()
         assert self.task.state is ExecutionState.RUNNING
         if started:

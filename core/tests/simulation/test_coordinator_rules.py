@@ -7,14 +7,24 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from millstream import StreamExecutionEnvironment
 from millstream.checkpoint.coordinator import CheckpointCoordinator, PendingCheckpoint, Purpose
 from millstream.checkpoint.ephemeral import EphemeralStore
 from millstream.checkpoint.manifest import FileRef, Manifest, TaskState
-from millstream.checkpoint.messages import CheckpointAborted, CheckpointAcknowledged, CheckpointCompleted, CheckpointDeclined, TriggerCheckpoint
+from millstream.checkpoint.messages import (
+    CheckpointAborted,
+    CheckpointAcknowledged,
+    CheckpointCompleted,
+    CheckpointDeclined,
+    SavepointCompleted,
+    TriggerCheckpoint,
+)
+from millstream.checkpoint.savepoint import SavepointPlace, SavepointRequest
 from millstream.checkpoint.store import CompletedCheckpoints
 from millstream.config import CheckpointConfig
-from millstream.errors import CheckpointFailed
+from millstream.errors import CheckpointFailed, SavepointFailed
 from millstream.graph.execution_graph import ExecutionGraph, ExecutionState, SubtaskId
 from millstream.ports import ManualClock
 from millstream.testing import TransactionalTarget
@@ -468,3 +478,239 @@ def test_a_checkpoint_may_refer_to_files_of_the_newest_completed_one_and_to_no_o
     job.acknowledge(4, earlier=first)
     assert {number for _, number in job.told(CheckpointAborted)} == {4}
     assert job.store.published() == [3]
+
+
+# --- several at a time
+
+
+def concurrent_job(**options: Any) -> Job:
+    """One that may have two checkpoints under way, of which the first has been completed with a shared file `a`."""
+    job = Job(max_concurrent=2, timeout=timedelta(minutes=10), **options).start()
+    job.pass_time(10)
+    job.store.write_shared(1, "1-a", [b"a"])
+    job.acknowledge(1, file=FileRef("1-a", 1, "", shared=True))
+    job.executor.run()
+    return job
+
+
+def test_as_many_checkpoints_are_under_way_as_may_be_and_the_next_comes_when_one_is_done_without_a_burst() -> None:
+    job = concurrent_job()
+    job.pass_time(45)
+    assert job.triggers() == [1, 2, 3]
+    job.complete(2)
+    job.pass_time(0)
+    assert job.triggers() == [1, 2, 3, 4]
+    job.complete(3)
+    job.pass_time(9.9)
+    assert job.triggers() == [1, 2, 3, 4]
+    job.pass_time(0.1)
+    assert job.triggers() == [1, 2, 3, 4, 5]
+
+
+def test_a_completed_checkpoint_ends_those_before_it_and_that_is_no_failure() -> None:
+    job = concurrent_job(tolerable_failures=0)
+    job.pass_time(20)
+    job.complete(3)
+    job.complete(2)
+    assert (job.coordinator.statistics.completed, job.coordinator.statistics.failed, job.failures) == (2, 0, [])
+    assert list(job.store.published()) == [3]
+
+
+def test_manifests_are_stored_one_after_the_other_the_oldest_first() -> None:
+    job = concurrent_job()
+    job.pass_time(20)
+    job.acknowledge(2)
+    job.acknowledge(3)
+    assert len(job.executor.waiting) == 1
+    job.executor.run()
+    assert job.events[-8:] == [*["told 2"] * len(job.executions), "completed 2", "durable 3", *["told 3"] * len(job.executions), "completed 3"][-8:]
+
+
+def test_a_checkpoint_that_refers_to_what_the_one_completed_meanwhile_lets_go_is_given_up() -> None:
+    job = concurrent_job()
+    job.pass_time(20)
+    job.acknowledge(3, but=1, earlier=FileRef("1-a", 1, "", shared=True))
+    job.complete(2)
+    assert (job.coordinator.statistics.failed, list(job.store.shared())) == (1, [])
+    job.complete(3)
+    assert list(job.store.published()) == [2]
+
+
+def test_the_timeout_of_one_says_nothing_of_the_other() -> None:
+    job = Job(max_concurrent=2, timeout=timedelta(seconds=15)).start()
+    job.pass_time(24)
+    assert job.triggers() == [1, 2]
+    job.pass_time(1)
+    assert sorted({number for _, number in job.told(CheckpointAborted)}) == [1]
+    job.complete(2)
+    assert list(job.store.published()) == [2]
+
+
+def test_when_some_tasks_go_back_what_is_not_being_stored_is_given_up_and_that_is_no_failure() -> None:
+    job = concurrent_job(tolerable_failures=0)
+    job.pass_time(20)
+    job.acknowledge(2)
+    job.acknowledge(3, but=1)
+    job.coordinator.give_up("some tasks have failed")
+    assert sorted({number for _, number in job.told(CheckpointAborted)}) == [3]
+    assert job.coordinator.is_storing
+    job.executor.run()
+    job.acknowledge(3)
+    job.executor.run()
+    assert list(job.store.published()) == [2]
+    assert (job.coordinator.statistics.failed, job.failures) == (0, [])
+    job.pass_time(10)
+    assert job.triggers() == [1, 2, 3, 4]
+
+
+# --- savepoints
+
+
+class Wish:
+    """Somebody who wants a savepoint."""
+
+    def __init__(self) -> None:
+        self.store = EphemeralStore()
+        self.answers: list[tuple[str | None, Exception | None]] = []
+        self.removed = 0
+        self.request = SavepointRequest(lambda number: SavepointPlace(f"/sp-{number}", self.store, self.remove), self.done)
+
+    def remove(self) -> None:
+        self.removed += 1
+
+    def done(self, path: str | None, error: Exception | None) -> None:
+        self.answers.append((path, error))
+
+    @property
+    def path(self) -> str | None:
+        """What was answered, if there is a savepoint."""
+        ((path, error),) = self.answers
+        assert (path is None) == isinstance(error, SavepointFailed)
+        return path
+
+
+def test_a_savepoint_waits_neither_for_the_interval_nor_for_a_checkpoint_under_way_and_does_not_move_the_next_one() -> None:
+    job, wish = Job(min_pause=timedelta(seconds=3)).start(), Wish()
+    job.pass_time(10)
+    job.coordinator.request_savepoint(wish.request)
+    job.pass_time(0)
+    assert job.triggers() == [1, 2]
+    job.complete(2)
+    assert wish.path == "/sp-2"
+    job.complete(1)
+    job.pass_time(10)
+    assert job.triggers() == [1, 2, 3]
+
+
+def test_of_a_savepoint_nobody_is_told_to_commit_and_it_is_not_among_the_checkpoints() -> None:
+    job, wish = Job().start(), Wish()
+    job.coordinator.request_savepoint(wish.request)
+    job.pass_time(0)
+    job.complete(1)
+    assert (job.told(CheckpointCompleted), list(job.store.published()), list(wish.store.published())) == ([], [], [1])
+    assert job.told(SavepointCompleted) == [(execution.subtask, 1) for execution in job.executions]
+    assert CompletedCheckpoints(wish.store, "", 1).read(1).kind == "savepoint"
+    assert job.coordinator.statistics.completed == 0
+
+
+def test_a_completed_checkpoint_does_not_end_a_savepoint_before_it() -> None:
+    job, wish = Job().start(), Wish()
+    job.coordinator.request_savepoint(wish.request)
+    job.pass_time(10)
+    job.complete(2)
+    job.complete(1)
+    assert wish.path == "/sp-1"
+
+
+@pytest.mark.parametrize("how", ["declined", "timed out", "attempt over", "given up", "disk full"])
+def test_a_savepoint_that_fails_is_no_failed_checkpoint_who_asked_is_told_and_what_was_written_goes(how: str) -> None:
+    job, wish = Job(interval=timedelta(hours=1), tolerable_failures=0, timeout=timedelta(seconds=5)).start(), Wish()
+    job.coordinator.request_savepoint(wish.request)
+    job.pass_time(0)
+    if how == "declined":
+        job.decline(1)
+    elif how == "timed out":
+        job.pass_time(5)
+    elif how == "attempt over":
+        job.coordinator.stop()
+    elif how == "given up":
+        job.coordinator.give_up("some tasks have failed")
+    else:
+        wish.store = WatchedStore([])
+        wish.store.broken = True
+        other = Wish()
+        other.store = wish.store
+        job.coordinator.request_savepoint(other.request)
+        job.pass_time(0)
+        job.complete(2)
+        job.complete(1)
+        wish = other
+    job.executor.run()
+    assert wish.path is None
+    assert (wish.removed, job.failures, job.coordinator.statistics.failed) == (1, [], 0)
+
+
+def test_the_last_checkpoint_waits_for_savepoints_and_none_begins_behind_it() -> None:
+    job, first, second = Job().start(), Wish(), Wish()
+    job.coordinator.request_savepoint(first.request)
+    job.pass_time(0)
+    job.coordinator.request("stop")
+    job.pass_time(0)
+    assert job.triggers() == [1]
+    job.complete(1)
+    job.pass_time(0)
+    job.coordinator.request_savepoint(second.request)
+    job.pass_time(0)
+    assert job.triggers() == [1, 2]
+    job.complete(2)
+    job.coordinator.stop()
+    assert (first.path, second.path) == ("/sp-1", None)
+
+
+@pytest.mark.parametrize("purpose", ["stop", "final"])
+def test_behind_the_last_checkpoint_nothing_is_triggered_although_tasks_have_not_heard_of_it_yet(purpose: Purpose) -> None:
+    job, wish = Job().start(), Wish()
+    job.coordinator.request(purpose)
+    job.pass_time(0)
+    job.complete(1)
+    job.coordinator.request_savepoint(wish.request)
+    job.pass_time(100)
+    assert job.triggers() == [1]
+    job.coordinator.stop()
+    assert wish.path is None
+
+
+def test_a_stop_with_a_savepoint_is_a_checkpoint_as_well_durable_after_the_savepoint() -> None:
+    """What is committed for it must not be committed once more by a restart that goes on from an earlier one."""
+    job, wish = Job().start(), Wish()
+    job.coordinator.request_savepoint(wish.request, with_last=True)
+    job.coordinator.request("stop")
+    job.pass_time(0)
+    assert all(message.last and message.savepoint == "/sp-1" for _, message in job.sent if isinstance(message, TriggerCheckpoint))
+    job.acknowledge(1)
+    job.executor.run()
+    assert (wish.path, list(wish.store.published()), list(job.store.published())) == ("/sp-1", [1], [1])
+    assert len(job.told(CheckpointCompleted)) == len(job.executions)
+
+
+def test_a_stop_whose_savepoint_fails_is_none() -> None:
+    job, wish = Job(tolerable_failures=0).start(), Wish()
+    job.coordinator.request_savepoint(wish.request, with_last=True)
+    job.coordinator.request("stop")
+    job.pass_time(0)
+    job.decline(1)
+    job.pass_time(10)
+    assert (wish.path, job.failures, job.triggers()) == (None, [], [1, 2])
+    assert not [message for _, message in job.sent if isinstance(message, TriggerCheckpoint) and message.checkpoint_id == 2 and message.stop]
+
+
+def test_the_id_of_a_savepoint_is_spent_in_the_store_of_the_checkpoints_too() -> None:
+    job, wish = Job().start(), Wish()
+    spent: list[int] = []
+    write_file = job.store.write_file
+    job.store.write_file = lambda number, name, parts: (spent.append(number), write_file(number, name, parts))[1]  # type: ignore[method-assign]
+    job.coordinator.request_savepoint(wish.request)
+    job.pass_time(0)
+    job.complete(1)
+    assert spent == [1]
+    assert list(job.store.unpublished()) == []

@@ -7,6 +7,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,4 +63,11 @@ def test_the_same_job_without_exactly_once_is_caught(tmp_path: Path) -> None:
     damage = r"after checkpoint.metadata.before_rename#[\s\S]* doubled"
     tested = exactly_once_test(at_least_once, source=write_readings, sink=read_windows, expected=right_answer(), folder=tmp_path)
     with pytest.raises(AssertionError, match=damage), tested as t:
-        t.crash_at("checkpoint.metadata.before_rename", t.passes["checkpoint.metadata.before_rename"] // 2)
+        crash_before_checkpoints(t)
+
+
+def crash_before_checkpoints(t: Any) -> None:
+    """One after the other: a checkpoint before which no window was written shows no damage."""
+    passes = t.passes["checkpoint.metadata.before_rename"]
+    for eighth in (4, 6, 2, 5, 3):
+        t.crash_at("checkpoint.metadata.before_rename", max(1, passes * eighth // 8))

@@ -70,7 +70,8 @@ class DataStream(Generic[T]):
             uid = on_error.uid or (f"{node.uid}/dead-letter" if node.uid else None)
             DataStream[Any](self.environment, node, tag=DEAD_LETTER_TAG).sink_to(on_error.sink, name=f"dead letters of {node.name}", uid=uid)
 
-    def _stream(self, node: StreamNode) -> DataStream[Any]:
+    def _stream(self, node: StreamNode, output_type: Any = None) -> DataStream[Any]:
+        node.output_type = output_type
         return DataStream(self.environment, node)
 
     def _operator(self, setting: str) -> StreamNode:
@@ -139,7 +140,7 @@ class DataStream(Generic[T]):
         owner, method = as_map(function)
         check_type(output_type)
         spec = self._function_spec(MapOperator, owner, method, check_on_error(on_error))
-        return self._stream(self._add(name, function_name("map", function), spec, uid, on_error))
+        return self._stream(self._add(name, function_name("map", function), spec, uid, on_error), output_type)
 
     def flat_map(
         self,
@@ -154,7 +155,7 @@ class DataStream(Generic[T]):
         owner, method = as_flat_map(function)
         check_type(output_type)
         spec = self._function_spec(FlatMapOperator, owner, method, check_on_error(on_error))
-        return self._stream(self._add(name, function_name("flat_map", function), spec, uid, on_error))
+        return self._stream(self._add(name, function_name("flat_map", function), spec, uid, on_error), output_type)
 
     def filter(
         self,
@@ -183,7 +184,7 @@ class DataStream(Generic[T]):
         """
         check_callable("the function of map_batch", function)
         check_type(output_type)
-        return self._stream(self._add(name, function_name("map_batch", function), MapBatchSpec(function), uid))
+        return self._stream(self._add(name, function_name("map_batch", function), MapBatchSpec(function), uid), output_type)
 
     def flat_map_batch(
         self,
@@ -201,7 +202,7 @@ class DataStream(Generic[T]):
         """
         check_callable("the function of flat_map_batch", function)
         check_type(output_type)
-        return self._stream(self._add(name, function_name("flat_map_batch", function), FlatMapBatchSpec(function), uid))
+        return self._stream(self._add(name, function_name("flat_map_batch", function), FlatMapBatchSpec(function), uid), output_type)
 
     def process(
         self,
@@ -224,7 +225,7 @@ class DataStream(Generic[T]):
             )
         check_type(output_type)
         spec = ProcessSpec(function, check_on_error(on_error))
-        return self._stream(self._add(name, function_name("process", function), spec, uid, on_error))
+        return self._stream(self._add(name, function_name("process", function), spec, uid, on_error), output_type)
 
     def assign_timestamps_and_watermarks(
         self, strategy: WatermarkStrategy[T], *, name: str | None = None, on_error: OnError = "fail"

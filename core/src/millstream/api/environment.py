@@ -31,8 +31,9 @@ from millstream.graph.stream_graph import StreamGraph
 from millstream.graph.validate import validate
 from millstream.plugins import PluginManager, default_manager
 from millstream.runtime import user_code
-from millstream.runtime.launch import Launcher, find_checkpoint_storage
+from millstream.runtime.launch import Launcher
 from millstream.runtime.operators.source import SourceSpec
+from millstream.runtime.storages import find_checkpoint_storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

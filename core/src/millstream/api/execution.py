@@ -13,12 +13,16 @@ from millstream.errors import JobFailedError
 from millstream.runtime.collector import THRESHOLDS
 from millstream.runtime.job_status import JobStatus
 from millstream.runtime.log import job_logging_scope
+from millstream.runtime.look import look_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
+    from millstream.checkpoint.savepoint import Done
     from millstream.config import Settings
+    from millstream.runtime.control.server import ControlServer
+    from millstream.runtime.job_report import JobReport
     from millstream.runtime.job_status import JobExecutionResult
     from millstream.runtime.launch import LocalJob
 
@@ -28,17 +32,17 @@ GRACE_S: Final = 1.0
 
 
 class Observer(Protocol):
-    """Watches a job from its own thread."""
+    """Watches a job from the thread that executes it, by reports without the single subtasks."""
 
     interval_s: float
 
-    def started(self, job: LocalJob, settings: Settings) -> None:
+    def started(self, report: JobReport, settings: Settings) -> None:
         """The job is deployed."""
 
-    def progress(self, job: LocalJob) -> None:
+    def progress(self, report: JobReport) -> None:
         """Called about every `interval_s`."""
 
-    def ended(self, job: LocalJob) -> None:
+    def ended(self, report: JobReport) -> None:
         """The job is over, however."""
 
 
@@ -65,22 +69,34 @@ class Execution:
             KeyboardInterrupt: it was interrupted twice.
         """
         observer, job = Execution.observer, self.job
+        control: ControlServer | None = None
         try:
             with self._handled_signals(), self._tuned_collector(), job_logging_scope(job.job_name):
                 job.start()
+                control = self._reachable()
                 if observer is None:
                     job.run(self._interrupted)
                 else:
-                    observer.started(job, self._settings)
+                    observer.started(self._look(), self._settings)
                     job.run(self._watched(observer))
         finally:
             job.close()
+            if control is not None:
+                control.close(look_at(job))
             if observer is not None:
-                observer.ended(job)
+                observer.ended(self._look())
         if self._signals > 1:
             raise KeyboardInterrupt
         self.raise_failure()
         return job.result()
+
+    def _reachable(self) -> ControlServer | None:
+        """Lets commands of other terminals reach the job."""
+        if not self._settings.control.enabled:
+            return None
+        from millstream.runtime.control.server import open_control  # sockets cost time to import, which plans and checks do without
+
+        return open_control(self.job, self._settings.control)
 
     def raise_failure(self) -> None:
         """Raises JobFailedError if the job failed."""
@@ -90,11 +106,17 @@ class Execution:
                 job_name=self.job.job_name, cause=str(manager.error), restarts=manager.restarts, last_checkpoint=manager.last_checkpoint()
             ) from manager.error
 
-    def stop(self) -> None:
-        """Asks for the end with one more checkpoint. Safe from any thread."""
+    def stop(self, *, drain: bool = False, savepoint: str | bool = False, done: Done = lambda path, error: None) -> None:
+        """Asks for the end with one more checkpoint; see `JobManager.stop`. Safe from any thread."""
         manager = self.job.job_manager
         if manager is not None:
-            manager.post(manager.stop)
+            manager.post(lambda: manager.stop(drain=drain, savepoint=savepoint, done=done))
+
+    def savepoint(self, target: str | None, done: Done) -> None:
+        """Asks for a savepoint; see `JobManager.savepoint`. Safe from any thread."""
+        manager = self.job.job_manager
+        if manager is not None:
+            manager.post(lambda: manager.savepoint(target, done))
 
     def cancel(self) -> None:
         """Asks for the end now. Safe from any thread."""
@@ -140,6 +162,9 @@ class Execution:
 
     # --- progress
 
+    def _look(self) -> JobReport:
+        return look_at(self.job, subtasks=False)
+
     def _watched(self, observer: Observer) -> Callable[[], bool]:
         clock = self.job.ports.clock
         due_s = clock.monotonic_s()
@@ -150,7 +175,7 @@ class Execution:
             now_s = clock.monotonic_s()
             if now_s >= due_s:
                 due_s = now_s + observer.interval_s
-                observer.progress(self.job)
+                observer.progress(self._look())
                 if manager is not None:
                     manager.wake_at(due_s)
             return self._interrupted()

@@ -67,6 +67,20 @@ class OperatorListRef(msgspec.Struct, frozen=True):
     description: SerializerDescription | None = None
 
 
+class AheadRange(msgspec.Struct, frozen=True):
+    """Key groups whose event time had come further than the subtask's own, in a subtask that had them before.
+
+    Attributes:
+        start: the first of them.
+        stop: behind the last.
+        watermark: their event time, ms.
+    """
+
+    start: int
+    stop: int
+    watermark: int
+
+
 class OperatorState(msgspec.Struct, frozen=True):
     """State of one operator in one subtask.
 
@@ -76,6 +90,7 @@ class OperatorState(msgspec.Struct, frozen=True):
         tables: what its keyed tables were written as.
         chunks: their contents.
         lists: its operator list states.
+        ahead: key groups that are to be treated as if `watermark` were higher.
     """
 
     uid: str
@@ -83,6 +98,7 @@ class OperatorState(msgspec.Struct, frozen=True):
     tables: dict[str, StateDescription] = {}
     chunks: list[ChunkRef] = []
     lists: dict[str, OperatorListRef] = {}
+    ahead: list[AheadRange] = []
 
 
 class FileRef(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -148,6 +164,7 @@ class Manifest(msgspec.Struct, frozen=True):
         operators: everything that may have state.
         tasks: state of the subtasks.
         enumerators: state of the split enumerators by source uid.
+        lanes: the most subtasks that a sink has had in the run so far.
     """
 
     job_name: str
@@ -162,6 +179,7 @@ class Manifest(msgspec.Struct, frozen=True):
     operators: list[OperatorInfo]
     tasks: list[TaskState]
     enumerators: dict[str, bytes] = {}
+    lanes: int = 0
 
     @property
     def state_bytes(self) -> int:

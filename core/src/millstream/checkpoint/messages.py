@@ -13,12 +13,16 @@ class TriggerCheckpoint(msgspec.Struct, frozen=True):
 
     Attributes:
         stop: read nothing after the barrier: the job is being stopped.
+        last: the job ends with this checkpoint.
+        savepoint: location of the savepoint that is to be written; empty for a checkpoint alone.
     """
 
     checkpoint_id: int
     timestamp_ms: int
     aligned: bool
     stop: bool = False
+    last: bool = False
+    savepoint: str = ""
 
 
 class CheckpointCompleted(msgspec.Struct, frozen=True):
@@ -36,6 +40,16 @@ class CheckpointAborted(msgspec.Struct, frozen=True):
     """To tasks: the checkpoint was given up. Sinks keep what they prepared for it until a later one completes."""
 
     checkpoint_id: int
+
+
+class SavepointCompleted(msgspec.Struct, frozen=True):
+    """To tasks: a savepoint is durable, and the job runs on. Nothing is committed: that comes with the next checkpoint."""
+
+    checkpoint_id: int
+
+
+class EndSources(msgspec.Struct, frozen=True):
+    """To sources: read no more, and let event time end. The job is being drained. May come more than once."""
 
 
 class CheckpointAcknowledged(msgspec.Struct, frozen=True):

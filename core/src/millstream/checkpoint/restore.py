@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, get_args
 
 import msgspec
 
-from millstream.checkpoint.manifest import BlobRef, ChunkRef, FileRef, Manifest, OperatorState, TaskState
+from millstream.checkpoint.manifest import AheadRange, BlobRef, ChunkRef, FileRef, Manifest, OperatorState, TaskState
 from millstream.contracts.key_groups import key_group_range
 from millstream.contracts.serializer import SerializerDescription
-from millstream.errors import DamagedCheckpoint, RestoreMismatch
+from millstream.errors import DamagedCheckpoint
 from millstream.state.keyed import StateDescription
 from millstream.state.operator import ListMode
 from millstream.state.redistribution import broadcast_state, split_list_states, union_list_state
 
 if TYPE_CHECKING:
-    from millstream.graph.job_graph import ChainedOperator, JobGraph
+    from collections.abc import Iterator
+
+    from millstream.graph.job_graph import ChainedOperator
 
 
 class FileBlob(msgspec.Struct, frozen=True):
@@ -61,6 +63,7 @@ class OperatorRestore(msgspec.Struct, frozen=True):
         lists: items per list state.
         lanes: items per lane list.
         lane_count: lanes used so far, over all former subtasks.
+        ahead: key groups whose event time had come further than `watermark`.
     """
 
     watermark: int | None = None
@@ -68,56 +71,24 @@ class OperatorRestore(msgspec.Struct, frozen=True):
     lists: dict[str, list[FileBlob]] = {}
     lanes: dict[str, list[LaneBlob]] = {}
     lane_count: int = 0
+    ahead: list[AheadRange] = []
 
 
 class RestorePlan:
-    """Deals a checkpoint out over a job.
+    """Deals a checkpoint out over a job that it fits.
 
     Args:
         manifest: the checkpoint.
-        job: the job to be started from it.
         where: what to call the checkpoint in errors.
-
-    Raises:
-        RestoreMismatch: it is another job's, or holds state that no operator of this job would take.
     """
 
-    def __init__(self, manifest: Manifest, job: JobGraph, where: str) -> None:
+    def __init__(self, manifest: Manifest, where: str) -> None:
         self.manifest = manifest
-        self._job = job
         self._where = where
         self._parts: dict[str, dict[int, tuple[TaskState, OperatorState]]] = {}
         for task in manifest.tasks:
             for state in task.operators:
                 self._parts.setdefault(state.uid, {})[task.subtask] = (task, state)
-        self._check()
-
-    def _mismatch(self, what: str, fix: str) -> RestoreMismatch:
-        return RestoreMismatch(where=self._where, job_name=self._job.job_name, what=what, fix=fix)
-
-    def _check(self) -> None:
-        if self.manifest.job_name != self._job.job_name:
-            raise self._mismatch(f"it belongs to job {self.manifest.job_name!r}", "Give the job that name, or resume from its own checkpoint.")
-        wanted = {operator.uid: (operator, vertex.parallelism) for vertex, operator in self._job.operators()}
-        for info in self.manifest.operators:
-            if not info.keeps_state and not self._holds_lists(info.uid):
-                continue
-            found = wanted.get(info.uid)
-            if found is None:
-                raise self._mismatch(
-                    f"it holds state of operator {info.name!r} (uid {info.uid!r}), which the job no longer has",
-                    f"Give an operator uid={info.uid!r}, or start afresh with --resume never.",
-                )
-            if found[0].max_parallelism != info.max_parallelism:
-                raise self._mismatch(
-                    f"operator {info.name!r} (uid {info.uid!r}) was saved with max_parallelism {info.max_parallelism} and the job now asks for "
-                    f"{found[0].max_parallelism}. A key would be looked up in the wrong group",
-                    f"Set max_parallelism={info.max_parallelism}, or start afresh with --resume never.",
-                )
-
-    def _holds_lists(self, uid: str) -> bool:
-        """Whether there is state of functions that any operator may have."""
-        return any(state.lists for _, state in self._parts.get(uid, {}).values())
 
     def for_operator(self, operator: ChainedOperator, subtask: int, parallelism: int) -> OperatorRestore:
         """What one subtask takes over."""
@@ -127,20 +98,26 @@ class RestorePlan:
         groups = key_group_range(subtask, parallelism, operator.max_parallelism)
         old_parallelism = max(parts) + 1
         keyed: list[KeyedPart] = []
-        watermarks: list[int | None] = []
+        ahead: list[AheadRange] = []
+        # Splits go to subtasks in another way than key groups do, and records by no way that is known: it may be anybody's.
+        by_range = parallelism == old_parallelism or any(state.tables or state.chunks for _, state in parts.values())
+        watermarks: list[int | None] = [] if by_range else [state.watermark for _, state in parts.values()]
         for index, (task, state) in sorted(parts.items()):
             former = key_group_range(index, old_parallelism, operator.max_parallelism)
             if former.start < groups.stop and groups.start < former.stop:
                 watermarks.append(state.watermark)
+                ahead += _within(groups, state, former)
                 chunks = [FileChunk(self._file_of(task, chunk), chunk) for chunk in state.chunks if chunk.key_group in groups]
                 keyed.append(KeyedPart(state.tables, chunks))
         known = [w for w in watermarks if w is not None]
+        watermark = min(known) if known and len(known) == len(watermarks) else None
         return OperatorRestore(
-            watermark=min(known) if known and len(known) == len(watermarks) else None,
+            watermark=watermark,
             keyed=keyed,
             lists=self._lists(parts, subtask, parallelism, old_parallelism),
             lanes=self._lanes(parts, subtask, parallelism),
             lane_count=old_parallelism,
+            ahead=[each for each in ahead if watermark is None or each.watermark > watermark],
         )
 
     def _file_of(self, task: TaskState, chunk: ChunkRef) -> FileRef:
@@ -176,3 +153,12 @@ class RestorePlan:
                     ]
                     result.setdefault(name, []).extend(mine)
         return result
+
+
+def _within(groups: range, state: OperatorState, former: range) -> Iterator[AheadRange]:
+    """Event time of those of a former subtask's key groups that are among `groups`."""
+    own = [AheadRange(former.start, former.stop, state.watermark)] if state.watermark is not None else []
+    for each in [*own, *state.ahead]:
+        start, stop = max(each.start, groups.start), min(each.stop, groups.stop)
+        if start < stop:
+            yield AheadRange(start, stop, each.watermark)

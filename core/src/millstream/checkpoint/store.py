@@ -38,6 +38,8 @@ class RunRecord(msgspec.Struct, frozen=True):
         attempt: the highest attempt number used so far.
         began_at: the checkpoint of another run that this one began from (`--rewind`); None when it began afresh.
         began_from: path of a checkpoint that is not among the job's own, when the run went on or began from one.
+        inherited: with `began_from`: checkpoints up to this id were there before; none of them is the run's.
+        lanes: the most subtasks that a sink has had in the run: of all of them something may be left, whatever checkpoint it goes on from.
         version: of this record.
     """
 
@@ -46,6 +48,8 @@ class RunRecord(msgspec.Struct, frozen=True):
     attempt: int
     began_at: int | None = None
     began_from: str | None = None
+    inherited: int = 0
+    lanes: int = 0
     version: int = 1
 
 
@@ -119,6 +123,18 @@ class CompletedCheckpoints:
         self.store.publish(manifest.checkpoint_id, encode_manifest(manifest), self._check_leadership)
         self._references[manifest.checkpoint_id] = manifest.shared_files()
 
+    def publish_savepoint(self, manifest: Manifest, savepoint: CheckpointStore) -> None:
+        """Makes a savepoint exist in its own store, unless another leader has taken over.
+
+        Its id is spent here, too, before that: sinks tell by it what they have committed, so that no checkpoint may have it as well.
+        """
+        self._check_leadership()
+        number = manifest.checkpoint_id
+        if self.store.highest_id() < number:
+            self.store.write_file(number, "savepoint", [savepoint.location().encode()])
+            self.store.withdraw(number)
+        savepoint.publish(number, encode_manifest(manifest), self._check_leadership)
+
     def _check_leadership(self) -> None:
         # A newer leader creates its document before it does anything else. Later ones remove it, but ours before it: so ours comes second.
         if self.store.read_document(f"leader-{self._epoch + 1}") is None:
@@ -127,13 +143,15 @@ class CompletedCheckpoints:
                 return
         raise LeaderFenced(job_name=self._job_name, epoch=self._epoch, newer=max([self._epoch + 1, *self._leaders()]))
 
-    def leads(self) -> bool:
-        """Whether nobody has taken over, as far as the storage says."""
+    def replaced(self) -> LeaderFenced | None:
+        """What to say when another leader has taken over; None when nobody has, or nobody can tell."""
         try:
             self._check_leadership()
-        except (LeaderFenced, OSError):
-            return False
-        return True
+        except LeaderFenced as error:
+            return error
+        except OSError:
+            return None
+        return None
 
     def subsumed(self, pinned: int | None = None) -> list[int]:
         """Ids beyond the number to keep, oldest first. `pinned` is in use and never among them."""

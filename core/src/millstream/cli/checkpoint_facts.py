@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from millstream.checkpoint.commit import PendingEpoch
-from millstream.checkpoint.manifest import blob
-from millstream.checkpoint.write_ahead import LaneLog
+from millstream.checkpoint.pending_work import decoded, items_of, pending_work
 from millstream.cli.checkpoint_files import read_state_file
 from millstream.contracts.source import Split
 from millstream.records import MIN_TIMESTAMP
-from millstream.runtime.operators.sink import TwoPhaseCommitOperator, WriteAheadOperator
 from millstream.runtime.operators.source import SPLITS
 
 if TYPE_CHECKING:
@@ -22,8 +18,6 @@ if TYPE_CHECKING:
     from millstream.checkpoint.manifest import BlobRef, Manifest, OperatorState
     from millstream.cli.checkpoint_paths import StoredCheckpoint
     from millstream.contracts.serializer import SerializerDescription
-
-S = TypeVar("S")
 
 
 @dataclass(frozen=True)
@@ -111,7 +105,8 @@ def positions_in(checkpoint: StoredCheckpoint, manifest: Manifest) -> dict[State
     Raises:
         DamagedCheckpoint: a state file is missing or does not verify.
     """
-    splits = ((uid, _decoded(data, Split)) for uid, data in _items(checkpoint, manifest, SPLITS))
+    items = items_of(manifest, SPLITS, partial(read_state_file, checkpoint), checkpoint.location)
+    splits = ((uid, decoded(data, Split)) for uid, data in items)
     return {(uid, split.split_id): split.data for uid, split in splits if split is not None}
 
 
@@ -121,32 +116,8 @@ def pending_in(checkpoint: StoredCheckpoint, manifest: Manifest) -> dict[str, Pe
     Raises:
         DamagedCheckpoint: a state file is missing or does not verify.
     """
-    sealed: dict[tuple[str, str], list[tuple[int, int]]] = {}
-    for uid, data in _items(checkpoint, manifest, TwoPhaseCommitOperator.LANES):
-        epoch = _decoded(data, PendingEpoch)
-        if epoch is not None:
-            sealed.setdefault((uid, TwoPhaseCommitOperator.LANES), []).append((epoch.checkpoint_id, len(epoch.committable)))
-    for uid, data in _items(checkpoint, manifest, WriteAheadOperator.LANES):
-        log = _decoded(data, LaneLog)
-        for logged in log.epochs if log is not None else ():
-            size = sum(map(len, logged.batches))
-            sealed.setdefault((uid, WriteAheadOperator.LANES), []).append((logged.checkpoint_id, size))
-    return {
-        uid: PendingFacts(contract, sorted({number for number, _ in epochs}), sum(size for _, size in epochs))
-        for (uid, contract), epochs in sealed.items()
-    }
-
-
-def _items(checkpoint: StoredCheckpoint, manifest: Manifest, name: str) -> Iterator[tuple[str, bytes]]:
-    """Uid and bytes of each item of the operator lists of that name."""
-    for task in manifest.tasks:
-        holders = [state for state in task.operators if name in state.lists]
-        if not holders or task.file is None:
-            continue
-        data = read_state_file(checkpoint, task.file)
-        for state in holders:
-            for ref in state.lists[name].items:
-                yield state.uid, blob(data, ref, checkpoint.location)
+    work = pending_work(manifest, partial(read_state_file, checkpoint), checkpoint.location)
+    return {uid: PendingFacts(each.contract, sorted(set(each.checkpoints)), each.size_bytes) for uid, each in work.items()}
 
 
 def blobs_of(state: OperatorState) -> Iterator[tuple[str, BlobRef]]:
@@ -171,10 +142,3 @@ def _lowest(watermarks: list[int | None]) -> int | None:
 def _add(found: dict[StateKey, StateFacts], key: StateKey, entries: int, size_bytes: int) -> None:
     known = found.get(key, StateFacts(""))
     found[key] = replace(known, entries=known.entries + entries, size_bytes=known.size_bytes + size_bytes)
-
-
-def _decoded(data: bytes, kind: type[S]) -> S | None:
-    try:
-        return msgspec.msgpack.decode(data, type=kind)
-    except msgspec.MsgspecError:
-        return None  # a user's operator may have a list of that name

@@ -11,7 +11,7 @@ from millstream.contracts.checkpoint_storage import CheckpointStorageContext
 from millstream.errors import NoCheckpoints, NoCheckpointToResume, PathUnusable
 from millstream.plugins import default_manager
 from millstream.ports import LocalStorage
-from millstream.runtime.launch import find_checkpoint_storage
+from millstream.runtime.storages import find_checkpoint_storage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

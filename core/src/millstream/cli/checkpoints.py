@@ -36,7 +36,8 @@ _path = click.argument("path", metavar="PATH", shell_complete=completed.folders)
 def checkpoints() -> None:
     """Looks at checkpoints that jobs left, without changing anything.
 
-    PATH is a checkpoint root (what --checkpoint-dir was given), the folder of a job in it, or that of one checkpoint (.../chk-12).
+    PATH is a checkpoint root (what --checkpoint-dir was given), the folder of a job in it, or that of one checkpoint (.../chk-12); or a
+    savepoint, or a folder of savepoints.
     """
 
 

@@ -44,3 +44,17 @@ def words_or_folders(*words: str) -> Completer:
     """Words, and folders where none of them begins so."""
     words_only = choices(*words)
     return lambda ctx, param, incomplete: words_only(ctx, param, incomplete) or folders(ctx, param, incomplete)
+
+
+def running(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of running jobs; with the process where a name is not enough."""
+    from millstream.cli.running import all_running
+    from millstream.errors import MillstreamError
+
+    try:
+        jobs = all_running()
+    except MillstreamError:
+        return []
+    names = [job.note.job_name for job in jobs]
+    words = [job.note.job_name if names.count(job.note.job_name) == 1 else job.label for job in jobs]
+    return [CompletionItem(word, help=f"process {job.note.pid}") for word, job in zip(words, jobs, strict=True) if word.startswith(incomplete)]

@@ -28,6 +28,7 @@ _NAMED = {
     "processes": "execution.processes",
     "resume": "job.resume",
     "rewind": "job.rewind",
+    "allow_non_restored_state": "job.allow_non_restored_state",
     "checkpoint_dir": "checkpoint.storage",
     "log_level": "logging.level",
     "guarantee": "job.guarantee",
@@ -84,6 +85,15 @@ def settings_given(pairs: tuple[str, ...], **named: Any) -> dict[str, str]:
         given[key.strip()] = value
     given.update({_NAMED[option]: str(value) for option, value in named.items() if value not in (None, False)})
     return given
+
+
+def allow_option(command: C) -> C:
+    """--allow-non-restored-state."""
+    return click.option(
+        "--allow-non-restored-state",
+        is_flag=True,
+        help="Leave state of the checkpoint behind that no operator takes over, instead of refusing to start.",
+    )(command)
 
 
 @contextmanager

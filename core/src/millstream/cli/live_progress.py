@@ -14,7 +14,7 @@ from millstream.cli.texts import duration_text
 if TYPE_CHECKING:
     from millstream.cli.terminal import Terminal
     from millstream.config import Settings
-    from millstream.runtime.launch import LocalJob
+    from millstream.runtime.job_report import JobReport
 
 INTERVAL_S: Final = 0.25
 _RATES_OVER: Final = 8
@@ -38,19 +38,20 @@ class LiveProgress:
         self._file = file
         self._looks: list[Figures] = []
 
-    def started(self, job: LocalJob, settings: Settings) -> None:
+    def started(self, report: JobReport, settings: Settings) -> None:
         self._looks = []
-        self._terminal.write(self._file, f"{started(job)}\n")
+        self._terminal.write(self._file, f"{started(report)}\n")
 
-    def progress(self, job: LocalJob) -> None:
-        self._looks = [*self._looks[-_RATES_OVER:], Figures.of(job)]
-        self._terminal.draw(_block(self._looks[-1], self._looks[0]))
+    def progress(self, report: JobReport) -> None:
+        self._looks = [*self._looks[-_RATES_OVER:], Figures.of(report)]
+        self._terminal.draw(progress_block(self._looks[-1], self._looks[0]))
 
-    def ended(self, job: LocalJob) -> None:
-        self._terminal.write(self._file, "".join(f"{line}\n" for line in summary(job)))
+    def ended(self, report: JobReport) -> None:
+        self._terminal.write(self._file, "".join(f"{line}\n" for line in summary(report)))
 
 
-def _block(now: Figures, before: Figures) -> Table:
+def progress_block(now: Figures, before: Figures) -> Table:
+    """The figures, with rates since an earlier look."""
     rate_in, rate_out = now.rates(before)
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)

@@ -10,7 +10,7 @@ from millstream.cli.texts import duration_text
 
 if TYPE_CHECKING:
     from millstream.config import Settings
-    from millstream.runtime.launch import LocalJob
+    from millstream.runtime.job_report import JobReport
 
 INTERVAL_S: Final = 5.0
 
@@ -27,18 +27,18 @@ class PlainProgress:
         self._file = file
         self._before: Figures | None = None
 
-    def started(self, job: LocalJob, settings: Settings) -> None:
+    def started(self, report: JobReport, settings: Settings) -> None:
         self._before = None
-        self._write(started(job))
+        self._write(started(report))
 
-    def progress(self, job: LocalJob) -> None:
-        now, before = Figures.of(job), self._before
+    def progress(self, report: JobReport) -> None:
+        now, before = Figures.of(report), self._before
         self._before = now
         if before is not None:  # the first look is at the very start
-            self._write(_line(now, before))
+            self._write(progress_line(now, before))
 
-    def ended(self, job: LocalJob) -> None:
-        for line in summary(job):
+    def ended(self, report: JobReport) -> None:
+        for line in summary(report):
             self._write(line)
 
     def _write(self, line: str) -> None:
@@ -46,7 +46,8 @@ class PlainProgress:
         self._file.flush()
 
 
-def _line(now: Figures, before: Figures) -> str:
+def progress_line(now: Figures, before: Figures) -> str:
+    """The figures in a line, with rates since an earlier look."""
     rate_in, rate_out = now.rates(before)
     parts = [
         f"{now.job_name}: {now.status} {duration_text(now.elapsed_s)}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from millstream.cli.plan_exchanges import exchange_text
 from millstream.cli.plan_states import states_of
 from millstream.config import format_duration
 
@@ -58,6 +59,7 @@ class PlannedEdge:
         by: name of the key selector or of the partitioning function, None where there is none.
         side_output: id of the tag, None for the main output.
         key_groups: of the target, where the partitioning is by key.
+        records: how they are written where they go to another process; None where the two are chained.
     """
 
     source: int
@@ -68,6 +70,7 @@ class PlannedEdge:
     by: str | None = None
     side_output: str | None = None
     key_groups: int | None = None
+    records: str | None = None
 
     @property
     def way(self) -> str:
@@ -113,6 +116,8 @@ def plan_of(program: Program) -> JobPlan:
     """
     environment = program.environment
     job, settings = environment.job_graph(program.job_name), environment.settings(program.job_name)
+    graph = environment.graph
+    exchanged = {(node.node_id, tag): exchange_text(node, tag, graph.tags) for node in graph.nodes for tag in (None, *graph.tags)}
     uids = {node.node_id: node.uid for node in environment.graph.nodes}
     return JobPlan(
         job=job.job_name,
@@ -123,7 +128,7 @@ def plan_of(program: Program) -> JobPlan:
             PlannedVertex(vertex.vertex_id, vertex.name, vertex.parallelism, [_operator(one, uids) for one in vertex.chain])
             for vertex in job.vertices
         ],
-        edges=[edge for vertex in job.vertices for edge in _edges(vertex, job.vertices)],
+        edges=[edge for vertex in job.vertices for edge in _edges(vertex, job.vertices, exchanged)],
     )
 
 
@@ -136,7 +141,7 @@ def _operator(operator: ChainedOperator, uids: dict[int, str | None]) -> Planned
     return PlannedOperator(operator.node_id, kind, operator.name, uids[operator.node_id], operator.max_parallelism, states_of(operator.spec))
 
 
-def _edges(vertex: JobVertex, vertices: tuple[JobVertex, ...]) -> Iterator[PlannedEdge]:
+def _edges(vertex: JobVertex, vertices: tuple[JobVertex, ...], exchanged: dict[tuple[int, str | None], str]) -> Iterator[PlannedEdge]:
     for operator in vertex.chain:
         for target in operator.targets:
             if target.position is not None:
@@ -153,6 +158,7 @@ def _edges(vertex: JobVertex, vertices: tuple[JobVertex, ...]) -> Iterator[Plann
                     by=_function_of(edge.partitioning),
                     side_output=target.tag,
                     key_groups=edge.target_max_parallelism if edge.partitioning.kind == "hash" else None,
+                    records=exchanged[operator.node_id, target.tag],
                 )
 
 

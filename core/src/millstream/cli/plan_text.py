@@ -36,6 +36,7 @@ def _vertex_lines(plan: JobPlan, vertex: PlannedVertex) -> Iterator[str]:
     for edge in plan.edges:
         if edge.target_vertex == vertex.id and edge.source_vertex != vertex.id:
             yield f"  from vertex {edge.source_vertex} ({plan.vertices[edge.source_vertex].name}): {edge.way}{_key_groups(edge)}{_side_output(edge)}"
+            yield f"    records: {edge.records}"
     for operator in vertex.operators:
         yield from _operator_lines(operator)
 

@@ -10,7 +10,7 @@ import click
 
 from millstream.api.execution import Execution
 from millstream.cli import completed
-from millstream.cli.job_options import command_line_settings, overruled, script_arguments, setting_options, settings_given
+from millstream.cli.job_options import allow_option, command_line_settings, overruled, script_arguments, setting_options, settings_given
 from millstream.cli.plain_progress import PlainProgress
 from millstream.cli.program import forgotten
 from millstream.cli.report import script_errors_reported
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from millstream.api.execution import Observer
     from millstream.config import Settings
-    from millstream.runtime.launch import LocalJob
+    from millstream.runtime.job_report import JobReport
 
 
 @click.command(short_help="Run the job of a script.")
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     shell_complete=completed.words_or_folders("auto", "never"),
 )
 @click.option("--rewind", is_flag=True, help="Allow a checkpoint older than what the sinks have committed; the job then makes a new run.")
+@allow_option
 def run(
     script: str,
     script_args: tuple[str, ...],
@@ -47,6 +48,7 @@ def run(
     processes: str | None,
     resume: str | None,
     rewind: bool,
+    allow_non_restored_state: bool,
 ) -> None:
     """Runs SCRIPT as `python SCRIPT` would, and shows how its job is getting on.
 
@@ -69,6 +71,7 @@ def run(
         log_level=log_level,
         resume=resume,
         rewind=rewind,
+        allow_non_restored_state=allow_non_restored_state,
     )
     with command_line_settings(given) as resolved, _progress() as observer:
         configure_logging(resolved.settings.logging.level)
@@ -105,13 +108,13 @@ class _Noting:
         self._observer = observer
         self._given = given
 
-    def started(self, job: LocalJob, settings: Settings) -> None:
+    def started(self, report: JobReport, settings: Settings) -> None:
         for key in overruled(self._given, settings):
             click.echo(f"Note: {key}={self._given[key]} has no effect, because the program sets {key} itself.", err=True)
-        self._observer.started(job, settings)
+        self._observer.started(report, settings)
 
-    def progress(self, job: LocalJob) -> None:
-        self._observer.progress(job)
+    def progress(self, report: JobReport) -> None:
+        self._observer.progress(report)
 
-    def ended(self, job: LocalJob) -> None:
-        self._observer.ended(job)
+    def ended(self, report: JobReport) -> None:
+        self._observer.ended(report)

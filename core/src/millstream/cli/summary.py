@@ -6,58 +6,54 @@ from typing import TYPE_CHECKING, Final
 
 from millstream.cli.figures import Figures
 from millstream.cli.texts import counted, duration_text, rate_text
-from millstream.errors import DamagedCheckpoint, RestoreMismatch, RewoundTarget, UnknownCheckpointFormat
 from millstream.runtime.job_status import JobStatus
 
 if TYPE_CHECKING:
-    from millstream.runtime.launch import LocalJob
+    from millstream.runtime.job_report import JobReport
 
 _WORDS: Final = {
-    JobStatus.FINISHED: "finished",
-    JobStatus.SUSPENDED: "stopped",
-    JobStatus.CANCELED: "was cancelled",
-    JobStatus.FAILED: "failed",
+    JobStatus.FINISHED.value: "finished",
+    JobStatus.SUSPENDED.value: "stopped",
+    JobStatus.CANCELED.value: "was cancelled",
+    JobStatus.FAILED.value: "failed",
 }
 
-CANNOT_BE_RESTORED: Final = (DamagedCheckpoint, UnknownCheckpointFormat, RestoreMismatch, RewoundTarget)
-"""Failures that the same command would meet again; they say themselves what to do."""
 
-
-def summary(job: LocalJob) -> list[str]:
+def summary(report: JobReport) -> list[str]:
     """The lines, for the observer's `ended`."""
-    if job.job_manager is None:
+    if report.ended_before:
         return [
-            f"Job {job.job_name!r}: its run {job.ended_run} had come to its end before; only its cleaning up was left, and is done now.",
+            f"Job {report.job_name!r}: its run {report.run_id} had come to its end before; only its cleaning up was left, and is done now.",
             "Nothing was processed. The same command once more begins a new run.",
         ]
-    result, figures = job.result(), Figures.of(job)
-    seconds = max(result.duration_s, 1e-3)
-    rate_in, rate_out = rate_text(figures.records_in / seconds), rate_text(figures.records_out / seconds)
+    figures, finished, kept = Figures.of(report), report.status == JobStatus.FINISHED.value, report.checkpoints.last_path
+    seconds = max(report.elapsed_s, 1e-3)
+    rate_in, rate_out = rate_text(report.records_in / seconds), rate_text(report.records_out / seconds)
     lines = [
-        f"Job {result.job_name!r} {_WORDS.get(result.status, result.status.value)} after {duration_text(result.duration_s)}.",
-        f"  records      {figures.records_in:,} in ({rate_in}), {figures.records_out:,} out ({rate_out})",
+        f"Job {report.job_name!r} {_WORDS.get(report.status, report.status)} after {duration_text(report.elapsed_s)}.",
+        f"  records      {report.records_in:,} in ({rate_in}), {report.records_out:,} out ({rate_out})",
         f"  checkpoints  {figures.checkpoints_text}",
-        f"  restarts     {result.restarts:,}",
-        f"  run          {result.run_id}",
+        f"  restarts     {report.restarts:,}",
+        f"  run          {report.run_id}",
     ]
-    lines += [f"  {name}  {value}" for name, value in sorted(result.accumulators.items())]
-    if result.last_checkpoint is not None:
-        lines.append(f"  kept         {result.last_checkpoint}")
-        if result.status is JobStatus.FINISHED:
-            lines.append(f"Start another run from there: the same command with --resume {result.last_checkpoint}")
-        elif not isinstance(job.job_manager.error, CANNOT_BE_RESTORED):
+    lines += [f"  {name}  {value}" for name, value in sorted(report.accumulators.items())]
+    if report.checkpoints.last_savepoint is not None:
+        lines.append(f"  savepoint    {report.checkpoints.last_savepoint}")
+    if kept is not None:
+        lines.append(f"  kept         {kept}")
+        if finished:
+            lines.append(f"Start another run from there: the same command with --resume {kept}")
+        elif report.resumable:
             lines.append("Go on from there: the same command with --resume auto")
-    elif result.status is not JobStatus.FINISHED:
+    elif not finished:
         lines.append(f"No checkpoint was kept{'' if figures.checkpoints else ', and none was taken'}: the next run starts afresh.")
     return lines
 
 
-def started(job: LocalJob) -> str:
+def started(report: JobReport) -> str:
     """The first line about a job."""
-    manager = job.job_manager
-    if manager is None:
-        return f"Job {job.job_name!r} has nothing left to do."
-    tasks = sum(vertex.parallelism for vertex in manager.job.vertices)
-    what = f"{counted(len(manager.job.operators()), 'operator')} in {counted(tasks, 'task')}"
-    restored = manager.last_checkpoint_id
-    return f"Job {job.job_name!r} runs: {what}" + (f", going on from checkpoint {restored}" if restored else "") + f" (run {manager.run_id})."
+    if report.ended_before:
+        return f"Job {report.job_name!r} has nothing left to do."
+    what = f"{counted(report.operators, 'operator')} in {counted(report.tasks, 'task')}"
+    restored = report.checkpoints.last_id
+    return f"Job {report.job_name!r} runs: {what}" + (f", going on from checkpoint {restored}" if restored else "") + f" (run {report.run_id})."

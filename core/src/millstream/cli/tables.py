@@ -25,14 +25,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title:
         title: a line above; empty for none.
         right: headings of columns with numbers.
     """
-    rows = list(rows)
-    used = [index for index in range(len(columns)) if any(row[index] for row in rows)]
     in_terminal = sys.stdout.isatty()
-    table = Table(box=box.SIMPLE_HEAD if in_terminal else None, pad_edge=in_terminal, header_style="bold", padding=(0, 2, 0, 0))
-    for index in used:
-        table.add_column(Text(columns[index]), justify="right" if columns[index] in right else "left", overflow="fold", no_wrap=not in_terminal)
-    for row in rows:
-        table.add_row(*(Text(row[index]) for index in used))
+    table = table_of(columns, rows, right=right, in_terminal=in_terminal)
     console = Console(file=sys.stdout, width=None if in_terminal else _UNBOUNDED)
     if title:
         console.print(Text(title, style="bold"))
@@ -42,3 +36,15 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title:
     with console.capture() as printed:
         console.print(table)
     sys.stdout.write("".join(f"{line.rstrip()}\n" for line in printed.get().splitlines()))
+
+
+def table_of(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = (), in_terminal: bool) -> Table:
+    """The table of `print_table`, for whoever draws it."""
+    rows = list(rows)
+    used = [index for index in range(len(columns)) if any(row[index] for row in rows)]
+    table = Table(box=box.SIMPLE_HEAD if in_terminal else None, pad_edge=in_terminal, header_style="bold", padding=(0, 2, 0, 0))
+    for index in used:
+        table.add_column(Text(columns[index]), justify="right" if columns[index] in right else "left", overflow="fold", no_wrap=not in_terminal)
+    for row in rows:
+        table.add_row(*(Text(row[index]) for index in used))
+    return table

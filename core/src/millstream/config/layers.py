@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from millstream.config.sections import (
     CheckpointConfig,
+    ControlConfig,
     ExecutionConfig,
     JobConfig,
     LoggingConfig,
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 ENVIRONMENT_PREFIX: Final = "MILLSTREAM__"
 
 SECTIONS: Final[dict[str, type[Section]]] = {
-    section.section: section for section in (JobConfig, CheckpointConfig, StateConfig, ExecutionConfig, RestartConfig, MetricsConfig, LoggingConfig)
+    section.section: section
+    for section in (JobConfig, CheckpointConfig, StateConfig, ExecutionConfig, RestartConfig, MetricsConfig, ControlConfig, LoggingConfig)
 }
 SPECS: Final[dict[str, SettingSpec]] = {spec.key: spec for section in SECTIONS.values() for spec in section.specs().values()}
 """Every setting by its dotted key, in the order in which people read them."""

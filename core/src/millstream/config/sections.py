@@ -42,6 +42,9 @@ class JobConfig(Section):
         "What to do with retained checkpoints of an unfinished run: refuse to start (ask), use the newest, ignore them, or use this one",
     ] = "ask"
     rewind: Annotated[bool, Flag(), "Allow restoring a checkpoint older than what the sinks have already committed"] = False
+    allow_non_restored_state: Annotated[
+        bool, Flag(), "Leave state behind that the checkpoint holds and no operator takes over, instead of refusing to start"
+    ] = False
     guarantee: Annotated[
         GuaranteeName | None,
         Maybe(Choice(("exactly_once", "at_least_once", "at_most_once")), "unset"),
@@ -69,7 +72,7 @@ class CheckpointConfig(Section):
         CheckpointMode, Choice(("exactly_once", "at_least_once")), "Whether barriers are aligned, or records pass them (less latency)"
     ] = "exactly_once"
     timeout: Annotated[timedelta, Duration(_MILLISECOND), "From the trigger to the last acknowledgement"] = timedelta(minutes=10)
-    max_concurrent: Annotated[int, Whole(1, _MANY), "Checkpoints under way at the same time; this release takes one at a time"] = 1
+    max_concurrent: Annotated[int, Whole(1, _MANY), "Checkpoints under way at the same time; savepoints are not counted"] = 1
     min_pause: Annotated[timedelta, Duration(), "Least time from the completion of a checkpoint to the next start"] = timedelta(0)
     tolerable_failures: Annotated[int, Whole(0, _MANY), "Failed checkpoints in a row that do not yet fail the job"] = 0
     retention: Annotated[
@@ -83,6 +86,9 @@ class CheckpointConfig(Section):
         Maybe(Text("a folder or URL", ("memory",)), "none"),
         "Where checkpoints are kept; a relative folder is below the working folder",
     ] = None
+    savepoint_dir: Annotated[
+        str | None, Maybe(Text("a folder or URL"), "none"), "Below which folder savepoints go when nobody says where; each has its own inside"
+    ] = None
     keep_on_finish: Annotated[bool, Flag(), "Keep the checkpoints of a job that came to its end"] = False
     incremental: Annotated[bool, Flag(), "Store only what changed of keyed state, and refer to earlier checkpoints for the rest"] = True
     incremental_from: Annotated[int, Whole(0, _MANY), "Keyed state of a subtask below so many bytes is stored whole every time"] = 1_048_576
@@ -94,12 +100,6 @@ class CheckpointConfig(Section):
                 "max_concurrent",
                 reason="the pause runs from the completion of a checkpoint to the start of the next, so only one can be under way",
                 fix="Set checkpoint.max_concurrent to 1, or checkpoint.min_pause to 0s",
-            )
-        if self.max_concurrent > 1:
-            raise self._conflict(
-                "max_concurrent",
-                reason="this release takes one checkpoint at a time",
-                fix="Set checkpoint.max_concurrent to 1; a shorter checkpoint.interval gives more frequent checkpoints",
             )
 
 
@@ -152,6 +152,11 @@ class RestartConfig(Section):
         Maybe(Choice(tuple(_RESTART_OPTIONS)), "auto"),
         "How to restart; auto is exponential_delay with checkpoints and none without",
     ] = None
+    failover: Annotated[
+        Literal["region", "full"],
+        Choice(("region", "full")),
+        "What is restarted: the tasks that channels connect with the failed one, or all",
+    ] = "region"
     attempts: Annotated[int, Whole(0, _MANY), "fixed_delay: restarts before the job fails"] = 1
     delay: Annotated[timedelta, Duration(), "fixed_delay and failure_rate: wait before a restart"] = timedelta(seconds=1)
     failure_rate: Annotated[int, Whole(1, _MANY), "failure_rate: failures within failure_interval that are still restarted"] = 1
@@ -192,7 +197,21 @@ class MetricsConfig(Section):
     section: ClassVar[str] = "metrics"
 
     report_interval: Annotated[timedelta, Duration(_MILLISECOND), "Time between two reports"] = timedelta(seconds=10)
-    reporters: Annotated[tuple[str, ...], Names(), "Names of metrics reporters (`millstream plugins` lists them)"] = ()
+    reporters: Annotated[tuple[str, ...], Names(), "Names of metrics reporters (`millstream plugins` lists them), each as NAME or NAME:ARGUMENT"] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlConfig(Section):
+    """How commands of another terminal reach a running job."""
+
+    section: ClassVar[str] = "control"
+
+    enabled: Annotated[bool, Flag(), "Listen for `millstream status`, `stop` and the like, of the same user on this machine"] = True
+    folder: Annotated[
+        str | None,
+        Maybe(Text("a folder of its own, for nobody but the user"), "auto"),
+        "Where running jobs have their sockets; auto is `millstream` in $XDG_RUNTIME_DIR, or `millstream-UID` in the temporary folder",
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)

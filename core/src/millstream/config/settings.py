@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from millstream.config.layers import SECTIONS, SPECS, Given, Layer, Origin, from_environment, from_file, from_mapping
 from millstream.config.sections import (
     CheckpointConfig,
+    ControlConfig,
     ExecutionConfig,
     JobConfig,
     LoggingConfig,
@@ -35,6 +36,7 @@ class Settings:
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
     restart: RestartConfig = field(default_factory=RestartConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
+    control: ControlConfig = field(default_factory=ControlConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
 
     @staticmethod

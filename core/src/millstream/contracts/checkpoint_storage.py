@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from millstream.errors import NoCheckpointToResume
+from millstream.errors import NoCheckpointToResume, SavepointsUnsupported
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -166,6 +166,29 @@ class CheckpointStorage(ABC):
             NoCheckpointToResume: there is none.
         """
         raise NoCheckpointToResume(path=location, why=f"{type(self).__name__} has no checkpoints that a path leads to")
+
+    def open_savepoint(self, location: str, storage: Storage) -> CheckpointStore:
+        """The store of one savepoint, which has a place of its own; creates nothing yet.
+
+        Every process of the job opens it by what `CheckpointStore.location()` tells, writes files of one id into it, and one of them
+        publishes. `find` leads to it by the same location. It refers to nothing outside, so that its place can be moved or copied.
+
+        Args:
+            location: of the savepoint: below the target that somebody gave.
+
+        Raises:
+            SavepointsUnsupported: this storage keeps none.
+        """
+        raise SavepointsUnsupported(target=location, storage=type(self).__name__)
+
+    def delete_savepoint(self, location: str, storage: Storage) -> None:
+        """Removes a savepoint, published or half-written, and its place: the manifest first. Absent is no error.
+
+        Raises:
+            NoCheckpointToResume: something else is there.
+            SavepointsUnsupported: this storage keeps none.
+        """
+        raise SavepointsUnsupported(target=location, storage=type(self).__name__)
 
     def jobs(self, storage: Storage) -> Sequence[str]:
         """Names of the jobs that have checkpoints here, sorted; for tools."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +26,13 @@ class Slot:
 
 
 class ClusterBackend(ABC):
-    """Gives slots and runs tasks in them. Its methods are called on the JobManager's thread, and none of them waits for a process to start."""
+    """Gives slots and runs tasks in them. Its methods are called on the JobManager's thread, and none of them waits for a process to start.
+
+    Attributes:
+        kill_ends_task_manager: whether `kill` ends all tasks of a task manager, so that they fail together.
+    """
+
+    kill_ends_task_manager: ClassVar[bool] = True
 
     @abstractmethod
     def acquire(self, count: int) -> Sequence[Slot]:
@@ -40,8 +46,13 @@ class ClusterBackend(ABC):
     def kill(self, slot: Slot, task_address: str) -> None:
         """Ends a task at once, and with it what cannot be told from it; returns when it can do nothing any more.
 
-        Other tasks of its process may end with it: the JobManager kills all tasks of an attempt. Done already is no error.
+        Other tasks of its task manager end with it if `kill_ends_task_manager` says so, and no others. Done already is no error.
         """
+
+    def kill_all(self, tasks: Sequence[tuple[Slot, str]]) -> None:
+        """Ends several tasks, given by slot and address, as `kill` does; a backend that has to wait for each can wait for all at once."""
+        for slot, task_address in tasks:
+            self.kill(slot, task_address)
 
     @abstractmethod
     def release(self, slots: Sequence[Slot]) -> None:

@@ -128,6 +128,16 @@ class KeyGroups:
             return self._tuples[key, types]
         return self._compute(key)
 
+    def of_batch(self, keys: Sequence[Any]) -> list[int]:
+        """The groups of several keys, remembered as with a call for each.
+
+        Raises:
+            UnsupportedKey: as `canonical_key_bytes` does.
+        """
+        types = set(map(type, keys))
+        remembered = self._scalars.get(types.pop()) if len(types) == 1 else None
+        return list(map(self if remembered is None else remembered.__getitem__, keys))
+
     def of_many(self, keys: Sequence[Any]) -> list[int]:
         """The groups of several keys; they are computed anew and not remembered, so that a pass over all keys forgets none of the busy ones.
 

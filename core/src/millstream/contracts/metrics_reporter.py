@@ -14,11 +14,13 @@ Metric: TypeAlias = Counter | Gauge | Histogram | Meter
 
 
 class MetricsReporter(ABC):
-    """Made without arguments when a job that names it starts; called on the JobManager's thread, so it must not block."""
+    """Made when a job that names it is launched, without arguments or with the text behind the colon in `metrics.reporters`. Called on the
+    JobManager's thread, so it must not block.
+    """
 
     @abstractmethod
     def report(self, metrics: Iterable[tuple[tuple[str, ...], Metric]]) -> None:
-        """All metrics of the process: scope (job, operator, subtask, name) and metric."""
+        """All metrics of the process: scope (job, operator, subtask, name) and metric. Operator and subtask are empty for a whole job."""
 
     def close(self) -> None:
         """The job is over."""

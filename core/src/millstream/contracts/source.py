@@ -199,7 +199,10 @@ class SplitEnumerator(ABC):
 
     @abstractmethod
     def add_splits_back(self, splits: Sequence[Split], subtask: int) -> None:
-        """Splits return from a reader that is gone, with the positions of the checkpoint that is restored."""
+        """Splits return from a reader that is gone: those that the reader in its place does not find in the checkpoint it is restored from.
+
+        There may be none. What the old reader asked for is void; the new one asks again when it starts.
+        """
 
     @abstractmethod
     def snapshot(self, checkpoint_id: int) -> bytes:

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from millstream.graph.job_graph import JobGraph
 
@@ -70,7 +70,11 @@ def task_address(subtask: SubtaskId, attempt: int) -> str:
 
 
 class ExecutionGraph:
-    """All executions of one attempt of a job."""
+    """The current execution of every subtask of a job.
+
+    Attributes:
+        attempt: the highest attempt number among them; all have it, unless some were restarted alone.
+    """
 
     def __init__(self, job: JobGraph, attempt: int) -> None:
         self.job = job
@@ -87,9 +91,21 @@ class ExecutionGraph:
     def __len__(self) -> int:
         return len(self._executions)
 
+    def current(self, subtask: SubtaskId) -> Execution:
+        """The execution of a subtask, whatever its attempt."""
+        return self._executions[subtask]
+
     def find(self, subtask: SubtaskId, attempt: int) -> Execution | None:
         """The execution, or None when the message that names it is of an older attempt."""
-        return self._executions.get(subtask) if attempt == self.attempt else None
+        execution = self._executions.get(subtask)
+        return execution if execution is not None and execution.attempt == attempt else None
+
+    def replace(self, subtasks: Iterable[SubtaskId], attempt: int) -> list[Execution]:
+        """New executions of some subtasks, not deployed yet. Messages of the old ones are of an older attempt from now on."""
+        self.attempt = attempt
+        fresh = [Execution(subtask, attempt) for subtask in sorted(subtasks)]
+        self._executions.update((execution.subtask, execution) for execution in fresh)
+        return fresh
 
     def sources(self) -> list[Execution]:
         """Executions of source vertices."""

@@ -81,6 +81,7 @@ class StreamNode:
         sink: the sink it writes, for sink nodes.
         chaining: `always`, `head` (starts a new chain) or `never`.
         parallel_source: whether a source can have more than one reader.
+        output_type: declared type of its records, None where the program says none; for people, no record is believed to be of it.
     """
 
     node_id: int
@@ -94,6 +95,7 @@ class StreamNode:
     sink: AnySink | None = None
     chaining: Literal["always", "head", "never"] = "always"
     parallel_source: bool = True
+    output_type: Any = None
 
     @property
     def label(self) -> str:

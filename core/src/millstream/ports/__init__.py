@@ -7,7 +7,16 @@ That is what lets one runtime run for real and in a seeded simulation.
 from __future__ import annotations
 
 from millstream.ports.clock import Clock, ManualClock, SystemClock
-from millstream.ports.crash import CRASH_POINTS, arm, crash_point, declare_crash_point, disarm
+from millstream.ports.crash import (
+    CRASH_POINTS,
+    arm,
+    check_armed,
+    check_crash_points,
+    crash_point,
+    declare_crash_point,
+    declare_crash_points,
+    disarm,
+)
 from millstream.ports.executor import Executor, InlineExecutor, ThreadExecutor
 from millstream.ports.random import Random, SeededRandom
 from millstream.ports.storage import LocalStorage, Storage
@@ -28,7 +37,10 @@ __all__ = [
     "ThreadExecutor",
     "Transport",
     "arm",
+    "check_armed",
+    "check_crash_points",
     "crash_point",
     "declare_crash_point",
+    "declare_crash_points",
     "disarm",
 ]

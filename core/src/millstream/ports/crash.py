@@ -6,6 +6,9 @@ connectors declare and pass their own, and the conformance suites kill the proce
 `MILLSTREAM_CRASH` arms points in a subprocess: `name[#occurrence][=action]`, several separated by commas, for example
 `sink.commit.before#2=kill`. The first occurrence and `kill` (SIGKILL) are the defaults; `raise` raises CrashPointReached; `stop` sends
 SIGSTOP, which lasts until somebody sends SIGCONT; `sleep(2s)` keeps the thread for so long, as a stall of the machine would.
+
+A connector declares the points in its own code at the top level of its module, with `declare_crash_point`. When a job is launched, its
+connectors are imported, and `check_armed` refuses a name in the variable that nobody has declared.
 """
 
 from __future__ import annotations
@@ -18,14 +21,20 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from millstream.config.durations import parse_duration
+from millstream.errors import UnknownCrashPoint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 CRASH_POINTS: Final[dict[str, str]] = {}
 """Every declared point with the state the world is in when it is reached."""
 
+VARIABLE: Final = "MILLSTREAM_CRASH"
+
 _armed: dict[str, Callable[[], None]] = {}
+_families: dict[str, str] = {}
+_asked_for: set[str] = set()
+"""Names in the variable: which of them exist is known when everything that declares some is imported."""
 
 
 class CrashPointReached(BaseException):
@@ -45,6 +54,34 @@ def declare_crash_point(name: str, state: str) -> str:
     return name
 
 
+def declare_crash_points(prefix: str, state: str) -> None:
+    """Registers all points whose names begin with `prefix`: for those that are numbered, and too many to be listed."""
+    _families[prefix] = state
+
+
+def check_crash_points(names: Iterable[str], origin: str) -> None:
+    """Refuses names that nobody has declared.
+
+    Args:
+        origin: where they are from, for the message.
+
+    Raises:
+        UnknownCrashPoint: one that is misspelled, or of a connector that is not imported.
+    """
+    for name in names:
+        if name not in CRASH_POINTS and not name.startswith(tuple(_families)):
+            raise UnknownCrashPoint(point=name, origin=origin, known=tuple(CRASH_POINTS))
+
+
+def check_armed() -> None:
+    """Refuses what `MILLSTREAM_CRASH` names and nobody has declared. Call it when everything that declares points is imported.
+
+    Raises:
+        UnknownCrashPoint: as above.
+    """
+    check_crash_points(sorted(_asked_for), VARIABLE)
+
+
 def crash_point(name: str) -> None:
     """Passes the point `name`: does nothing unless it is armed."""
     if _armed:
@@ -62,6 +99,7 @@ def disarm(name: str | None = None) -> None:
     """Forgets one point's action, or all."""
     if name is None:
         _armed.clear()
+        _asked_for.clear()
     else:
         _armed.pop(name, None)
 
@@ -132,14 +170,15 @@ def arm_from_environment(value: str) -> None:
         try:
             armed[name] = on_occurrence(name, _positive(occurrence or "1"), action or "kill")
         except (KeyError, ValueError):
-            msg = f"MILLSTREAM_CRASH: {item!r} is not name[#occurrence][=kill|stop|raise|sleep(DURATION)]"
+            msg = f"{VARIABLE}: {item!r} is not name[#occurrence][=kill|stop|raise|sleep(DURATION)]"
             raise ValueError(msg) from None
     for name, strike in armed.items():
         arm(name, strike)
+    _asked_for.update(armed)
 
 
-if "MILLSTREAM_CRASH" in os.environ:
-    arm_from_environment(os.environ["MILLSTREAM_CRASH"])
+if VARIABLE in os.environ:
+    arm_from_environment(os.environ[VARIABLE])
 
 for _name, _state in {
     "sink.open.before_fence": "nothing done yet for this attempt",

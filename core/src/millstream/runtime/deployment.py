@@ -39,6 +39,8 @@ class TaskDeployment:
         rewound_from: run id of that checkpoint, when it is rewound into a new run.
         incremental_from: size of a subtask's keyed state, in bytes, from which only what changed is stored; None for never.
         strict_state: see the setting `state.strict`.
+        lanes: the most subtasks that a sink has had in the run so far.
+        allow_non_restored_state: see the setting `job.allow_non_restored_state`.
     """
 
     job_name: str
@@ -56,6 +58,8 @@ class TaskDeployment:
     rewound_from: str | None = None
     incremental_from: int | None = None
     strict_state: bool = False
+    lanes: int = 0
+    allow_non_restored_state: bool = False
 
     @property
     def subtask_id(self) -> SubtaskId:

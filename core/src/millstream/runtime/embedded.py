@@ -17,11 +17,13 @@ _PROCESS = "inline"
 
 
 class EmbeddedClusterBackend(ClusterBackend):
-    """Slots in one TaskManager of the caller's process; there are as many as asked for.
+    """Slots in one TaskManager of the caller's process; there are as many as asked for. Each task can be ended alone.
 
     Args:
         task_manager: runs the tasks.
     """
+
+    kill_ends_task_manager = False
 
     def __init__(self, task_manager: TaskManager) -> None:
         self._task_manager = task_manager
@@ -35,9 +37,10 @@ class EmbeddedClusterBackend(ClusterBackend):
     def deploy(self, slot: Slot, deployment: TaskDeployment) -> None:
         exchange = self._exchanges.get(deployment.attempt)
         if exchange is None:
-            # One attempt at a time: channels of an older one are dropped with what is in them.
-            exchange = LocalExchange()
-            self._exchanges = {deployment.attempt: exchange}
+            # Channels connect tasks of one attempt; those of tasks that are over are dropped with what is in them.
+            running = {task.deployment.attempt for task in self._task_manager.tasks}
+            self._exchanges = {attempt: kept for attempt, kept in self._exchanges.items() if attempt in running}
+            exchange = self._exchanges[deployment.attempt] = LocalExchange()
         self._task_manager.deploy(deployment, exchange)
 
     def kill(self, slot: Slot, task_address: str) -> None:

@@ -14,13 +14,13 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from millstream.__about__ import __version__
-from millstream.checkpoint.coordinator import CheckpointCoordinator, PendingCheckpoint, Purpose
+from millstream.checkpoint.coordinator import CheckpointCoordinator
 from millstream.checkpoint.manifest import Manifest, OperatorInfo
-from millstream.checkpoint.messages import CheckpointAcknowledged, CheckpointCompleted, CheckpointDeclined
+from millstream.checkpoint.messages import CheckpointAcknowledged, CheckpointCompleted, CheckpointDeclined, EndSources
 from millstream.checkpoint.restore import RestorePlan
 from millstream.checkpoint.store import CompletedCheckpoints, RunRecord
-from millstream.errors import CheckpointStorageFailed, Fenced, MillstreamError, TaskManagerLost
-from millstream.graph.execution_graph import ExecutionGraph, ExecutionState, SubtaskId
+from millstream.errors import CheckpointStorageFailed, DamagedCheckpoint, Fenced, MillstreamError, SavepointFailed, TaskManagerLost
+from millstream.graph.execution_graph import Execution, ExecutionGraph, ExecutionState, SubtaskId
 from millstream.plugins.notices import CheckpointCompleted as CheckpointNotice
 from millstream.plugins.notices import JobFailed, JobStarted
 from millstream.ports import crash_point
@@ -28,18 +28,23 @@ from millstream.runtime.clean_up import clean_up_run, forget_run
 from millstream.runtime.deployment import Ports, TaskDeployment
 from millstream.runtime.job_status import JobStatus
 from millstream.runtime.messages import JOB_MANAGER, FromReader, StartProcessing, TaskStateChanged
+from millstream.runtime.regions import PipelinedRegions
 from millstream.runtime.resource_manager import ResourceManager
 from millstream.runtime.restart import make_restart_strategy
 from millstream.runtime.source_coordinator import SourceCoordinator
+from millstream.runtime.stopping import Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from millstream.checkpoint.pending import PendingCheckpoint, Purpose
+    from millstream.checkpoint.savepoint import Done
     from millstream.config import Settings
     from millstream.contracts.cluster_backend import ClusterBackend
     from millstream.contracts.context import Accumulator
     from millstream.contracts.state_backend import StateBackend
     from millstream.graph.job_graph import JobGraph
+    from millstream.runtime.savepoints import Savepoints
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +62,7 @@ class JobStart:
         restored_from: what to call it in messages.
         first_attempt: number of the first attempt; higher than any used in the run before.
         elsewhere: whether the checkpoint is not among the job's own.
+        lanes: the most subtasks that a sink has had in the run so far.
     """
 
     run_id: str
@@ -64,6 +70,7 @@ class JobStart:
     restored_from: str = ""
     first_attempt: int = 0
     elsewhere: bool = False
+    lanes: int = 0
 
 
 @dataclass
@@ -74,7 +81,17 @@ class _Attempt:
     sources: dict[str, SourceCoordinator] = field(default_factory=dict)
     restored: Manifest | None = None
     started: bool = False
+    starting: list[frozenset[SubtaskId]] = field(default_factory=list)  # parts that do not process yet, because not all of them run
     last_checkpoint: CheckpointCompleted | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What is known of a subtask of the current attempt."""
+
+    attempt: int
+    state: ExecutionState
+    task_manager: str
 
 
 class JobManager:
@@ -90,6 +107,10 @@ class JobManager:
         start: fresh or from a checkpoint.
         notice: tells plugins what happens.
         wake: tells whoever drives this object that there is mail; safe from any thread.
+        savepoints: where they go.
+
+    Attributes:
+        last_savepoint: where the last savepoint of this run is; None while there is none.
     """
 
     def __init__(
@@ -103,6 +124,7 @@ class JobManager:
         start: JobStart,
         notice: Callable[[Any], None],
         wake: Callable[[], None],
+        savepoints: Savepoints,
     ) -> None:
         self.job = job
         self.run_id = start.run_id
@@ -111,11 +133,14 @@ class JobManager:
         self.restarts = 0
         self.accumulators: dict[str, Any] = {}
         self.last_checkpoint_id: int | None = start.restored.checkpoint_id if start.restored else None
+        self.last_savepoint: str | None = None
         self._settings = settings
         self._ports = ports
+        self._savepoints = savepoints
         self._completed = completed
         self._cluster = cluster
         self._resources = ResourceManager(cluster)
+        self._regions = PipelinedRegions(job)
         self._state_backend = state_backend
         self._start = start
         self._notice = notice
@@ -126,9 +151,15 @@ class JobManager:
         self._attempt: _Attempt | None = None
         self._next_attempt = start.first_attempt
         self._stopping = False
-        # Checkpoints above this id belong to this run; what is below was there before.
-        self._inherited_id = completed.store.highest_id()
-        self.coordinator = CheckpointCoordinator(settings.checkpoint, self, completed, ports.clock, ports.executor, first_id=self._inherited_id + 1)
+        self._stop: Stop | None = None
+        # Who ran at a higher parallelism may have left work of lanes that no checkpoint knows.
+        self._lanes = max([start.lanes, *(vertex.parallelism for vertex, operator in job.operators() if operator.sink is not None)])
+        # Checkpoints above this id belong to this run; what is below was there before, here or where the run was resumed from. Sinks know
+        # by its id what they have committed.
+        self._inherited_id = max(completed.store.highest_id(), start.restored.checkpoint_id if start.restored else 0)
+        self.coordinator = CheckpointCoordinator(
+            settings.checkpoint, self, completed, ports.clock, ports.executor, first_id=self._inherited_id + 1, job_name=job.job_name
+        )
         self._strategy = make_restart_strategy(
             settings.restart, checkpointing=settings.checkpoint.interval is not None, random=ports.random.fork("restart")
         )
@@ -205,14 +236,94 @@ class JobManager:
         if self._settings.checkpoint.retention == "delete_on_cancellation":
             self._clean_up()
 
-    def stop(self) -> None:
-        """Ends the job with one more checkpoint, behind which nothing is processed; it is kept. Without checkpoints: cancels."""
-        if self.status.is_final:
+    def savepoint(self, target: str | None, done: Done) -> None:
+        """Takes a savepoint while the job runs on. On the JobManager's thread.
+
+        Args:
+            target: folder or URL below which it goes; None for the setting `checkpoint.savepoint_dir`.
+            done: called once, on the JobManager's thread, with where the savepoint is, or with why there is none.
+        """
+        try:
+            request = self._savepoints.request(target, self.job.job_name, self.run_id, lambda path, error: self._savepoint_done(done, path, error))
+        except Exception as error:  # noqa: BLE001 - of the target that was given; the job runs on
+            done(None, error)
             return
-        if self._settings.checkpoint.interval is None or self.status is not JobStatus.RUNNING:
+        if self.status is JobStatus.RUNNING and self._stop is None:
+            self.coordinator.request_savepoint(request)
+        else:
+            reason = "it is being stopped" if self._stop is not None and not self.status.is_final else f"it is {self.status.value}"
+            done(None, SavepointFailed(job_name=self.job.job_name, reason=reason, fix="Ask for it while the job runs."))
+
+    def _savepoint_done(self, done: Done, path: str | None, error: Exception | None) -> None:
+        self.last_savepoint = path or self.last_savepoint
+        done(path, error)
+
+    def stop(self, *, drain: bool = False, savepoint: str | bool = False, done: Done = lambda path, error: None) -> None:
+        """Ends the job with one more checkpoint, behind which nothing is processed; it is kept. Without checkpoints: cancels.
+
+        On the JobManager's thread.
+
+        Args:
+            drain: let event time end first, so that all windows and timers fire: the job has FINISHED then, and else is SUSPENDED.
+            savepoint: take a savepoint as well, below this folder or URL; True for the setting `checkpoint.savepoint_dir`.
+            done: called once, on the JobManager's thread, when the job has ended, with where the savepoint is (without one: where the last
+                checkpoint is, if it was kept); or when it is known that it will not end so, with why.
+        """
+        stop = Stop(self.job.job_name, drain=drain, done=done)
+        if self._stop is not None or self.status.is_final:
+            stop.refuse("it is being stopped already" if self._stop is not None else f"it has ended: it is {self.status.value}")
+            return
+        request = None
+        if savepoint is not False:
+            target = None if savepoint is True else savepoint
+            try:
+                request = self._savepoints.request(target, self.job.job_name, self.run_id, self._savepoint_of_stop)
+            except Exception as error:  # noqa: BLE001 - of the target that was given; the job runs on
+                done(None, error)
+                return
+        at_once = request is None and not drain
+        if self.status is not JobStatus.RUNNING and not at_once:
+            stop.refuse(f"it is {self.status.value}")
+            return
+        if at_once and (self._settings.checkpoint.interval is None or self.status is not JobStatus.RUNNING):
             self.suspend()
+            done(self.last_checkpoint(), None)
+            return
+        self._stop = stop
+        if request is not None:
+            self.coordinator.request_savepoint(request, with_last=True)
+        if drain:
+            self._end_sources(self._attempt)
         else:
             self.coordinator.request("stop")
+
+    def _savepoint_of_stop(self, path: str | None, error: Exception | None) -> None:
+        stop, attempt = self._stop, self._attempt
+        if stop is None:
+            return
+        if path is not None:
+            self.last_savepoint = stop.savepoint = path
+            return
+        self._stop = None
+        stop.done(None, error)
+        if stop.drain:  # all input has been ended, and every window has fired: only what the last checkpoint holds can be gone on with
+            self.post(lambda: self._restart_drained(attempt))
+
+    def _restart_drained(self, attempt: _Attempt | None) -> None:
+        if attempt is not None and self._attempt is attempt:
+            self._stop_attempt()
+            self.status = JobStatus.RESTARTING
+            self.restarts += 1
+            self._restart()
+
+    def _end_sources(self, attempt: _Attempt | None) -> None:
+        """Tells the sources to read no more, and again until they have heard it."""
+        if attempt is not None and self._attempt is attempt and self._stop is not None:
+            running = [source for source in attempt.executions.sources() if source.state is not ExecutionState.INPUT_ENDED]
+            for source in running:
+                self.send_to_task(source.subtask, EndSources())
+            if running:
+                self._later(NOTIFY_AGAIN_S, lambda: self._end_sources(attempt))
 
     def suspend(self) -> None:
         """Ends the job now and keeps its checkpoints, so that it can be resumed."""
@@ -228,9 +339,10 @@ class JobManager:
         self.status = JobStatus.RUNNING  # from here on a failure is one of the attempt
         try:
             with self._completed.storage_errors():
-                self._completed.record_run(RunRecord(self.run_id, "running", number, self._began_at(), self._began_from()))
+                self._record_attempt(number)
             self._attempt = attempt = _Attempt(ExecutionGraph(self.job, number), restored=restored)
-            plan = RestorePlan(restored, self.job, where) if restored else None
+            attempt.starting.append(frozenset(execution.subtask for execution in attempt.executions))
+            plan = RestorePlan(restored, where) if restored else None
             for vertex, operator in self.job.operators():
                 if operator.source is not None:
                     state = restored.enumerators.get(operator.uid) if restored else None
@@ -238,7 +350,8 @@ class JobManager:
                         operator.uid, operator.source, vertex.vertex_id, vertex.parallelism, state, self._ports, self.send_to_task, self._later
                     )
             self._resources.allocate(self.job)
-            self._deploy_tasks(attempt, plan)
+            self.coordinator.start(attempt.executions)
+            self._deploy_tasks(list(attempt.executions), restored, plan)
         except CheckpointStorageFailed as error:
             self._fail_now(error)
         except MillstreamError as error:
@@ -247,12 +360,9 @@ class JobManager:
         except Exception as error:  # noqa: BLE001 - a connector's code, or a store that does not answer: the strategy decides
             self._fail_now(error)
 
-    def _deploy_tasks(self, attempt: _Attempt, plan: RestorePlan | None) -> None:
+    def _deploy_tasks(self, executions: Sequence[Execution], restored: Manifest | None, plan: RestorePlan | None) -> None:
         parallelisms = {vertex.vertex_id: vertex.parallelism for vertex in self.job.vertices}
-        task_managers = {execution.subtask: self._resources.slot_of(execution.subtask).task_manager for execution in attempt.executions}
-        restored = attempt.restored
-        self.coordinator.start(attempt.executions)
-        executions = list(attempt.executions)
+        task_managers = self._resources.task_managers(self.job)
         for position, execution in enumerate(executions):
             if position == len(executions) // 2:
                 crash_point("job.deploy.half")
@@ -274,6 +384,8 @@ class JobManager:
                 rewound_from=restored.run_id if restored and restored.run_id != self.run_id else None,
                 incremental_from=self._settings.checkpoint.incremental_from if self._settings.checkpoint.incremental else None,
                 strict_state=self._settings.state.strict,
+                lanes=self._lanes,
+                allow_non_restored_state=self._settings.job.allow_non_restored_state,
             )
             execution.state = ExecutionState.DEPLOYING
             self._cluster.deploy(self._resources.slot_of(execution.subtask), deployment)
@@ -312,9 +424,7 @@ class JobManager:
         """To the current attempt of a task."""
         attempt = self._attempt
         if attempt is not None:
-            execution = attempt.executions.find(subtask, attempt.executions.attempt)
-            if execution is not None:
-                self._ports.transport.send(JOB_MANAGER, execution.address, message)
+            self._ports.transport.send(JOB_MANAGER, attempt.executions.current(subtask).address, message)
 
     def _task_changed(self, message: TaskStateChanged) -> None:
         attempt = self._attempt
@@ -322,9 +432,9 @@ class JobManager:
         if attempt is None or execution is None or not execution.advance(message.state):
             return
         if message.state is ExecutionState.FAILED:
-            self._fail_now(message.error or RuntimeError("a task failed without saying why"))
+            self._fail_now(message.error or RuntimeError("a task failed without saying why"), [message.subtask])
         elif message.state is ExecutionState.RUNNING:
-            self._start_sources(attempt)
+            self._start_processing(attempt)
         elif message.state is ExecutionState.INPUT_ENDED and attempt.executions.all_in(ExecutionState.INPUT_ENDED):
             self.coordinator.request("final")
         elif message.state is ExecutionState.FINISHED:
@@ -332,14 +442,22 @@ class JobManager:
             if attempt.executions.all_in(ExecutionState.FINISHED):
                 self._finished(attempt)
 
+    def _start_processing(self, attempt: _Attempt) -> None:
+        executions = attempt.executions
+        ready = [part for part in attempt.starting if all(executions.current(s).state is ExecutionState.RUNNING for s in part)]
+        for part in ready:
+            attempt.starting.remove(part)
+            if not attempt.started:
+                self._start_sources(attempt)
+            for source, reader in _readers(attempt, part):
+                source.reader_runs(reader)
+            for subtask in sorted(part):
+                self.send_to_task(subtask, StartProcessing())
+
     def _start_sources(self, attempt: _Attempt) -> None:
-        if attempt.started or not attempt.executions.all_in(ExecutionState.RUNNING):
-            return
         attempt.started = True
         restored = attempt.restored.checkpoint_id if attempt.restored else None
         self._notice(JobStarted(job=self.job.job_name, run_id=self.run_id, attempt=attempt.executions.attempt + 1, restored_checkpoint=restored))
-        for execution in attempt.executions:
-            self.send_to_task(execution.subtask, StartProcessing())
         try:
             for source in attempt.sources.values():
                 source.start()
@@ -376,12 +494,15 @@ class JobManager:
             operators=[OperatorInfo(o.uid, o.name, vertex.parallelism, o.max_parallelism, o.spec.keeps_state) for vertex, o in self.job.operators()],
             tasks=[pending.states[subtask] for subtask in sorted(pending.states)],
             enumerators=pending.enumerators,
+            lanes=self._lanes,
         )
 
     def checkpoint_completed(self, manifest: Manifest, purpose: Purpose) -> None:
         """It is durable and in the store; the tasks were told."""
         self.last_checkpoint_id = manifest.checkpoint_id
         self._strategy.checkpoint_completed()
+        for source in self._attempt.sources.values() if self._attempt else ():
+            source.completed(manifest.checkpoint_id)
         duration_ms = manifest.completed_ms - manifest.triggered_ms
         self._notice(
             CheckpointNotice(
@@ -414,29 +535,39 @@ class JobManager:
 
     def _task_manager_lost(self, task_manager: str, reason: str) -> None:
         # One that the attempt does not use was given back meanwhile: an older attempt ran there.
-        if self._resources.uses(task_manager):
-            self._fail_now(TaskManagerLost(task_manager=task_manager, job=self.job.job_name, reason=reason))
+        lost = [subtask for subtask, where in self._resources.task_managers(self.job).items() if where == task_manager]
+        if lost:
+            self._fail_now(TaskManagerLost(task_manager=task_manager, job=self.job.job_name, reason=reason), lost)
 
-    def _fail_now(self, error: BaseException) -> None:
+    def _fail_now(self, error: BaseException, failed: Sequence[SubtaskId] = ()) -> None:
+        """The strategy decides. `failed` are the tasks that it was; without them it is the whole attempt."""
         if self.status is not JobStatus.RUNNING:
             return
         if isinstance(error, MillstreamError) and error.permanent and not self._may_fence_again(error):
             self._fail_for_good(error)
             return
-        self._stop_attempt()
+        attempt, part = self._attempt, self._to_restart(failed)
+        if attempt is None or part is None:
+            self._stop_attempt()
+        else:
+            self._stop_part(attempt, part)
         delay_s = self._strategy.delay_s(self._ports.clock.monotonic_s(), _likeness(error))
         if delay_s is None:
             self._fail_for_good(error)
             return
         self.error = error
-        self.status = JobStatus.RESTARTING
         self.restarts += 1
-        log.warning("job %s failed and is restarted in %.1f s: %s", self.job.job_name, delay_s, error)
-        self._later(delay_s, self._restart)
+        if attempt is None or part is None:
+            self.status = JobStatus.RESTARTING
+            log.warning("job %s failed and is restarted in %.1f s: %s", self.job.job_name, delay_s, error)
+            self._later(delay_s, self._restart)
+        else:
+            log.warning("%d of %d tasks of job %s are restarted in %.1f s: %s", len(part), len(attempt.executions), self.job.job_name, delay_s, error)
+            self._later(delay_s, lambda: self._restart_part(attempt, part))
 
     def _may_fence_again(self, error: MillstreamError) -> bool:
         # Who was replaced and does not know it yet may have started an attempt behind ours, and fenced it. It cannot do so once more.
-        return isinstance(error, Fenced) and self._completed.leads()
+        return isinstance(error, Fenced) and self._completed.replaced() is None
 
     def _restart(self) -> None:
         if self.status is not JobStatus.RESTARTING:
@@ -446,21 +577,83 @@ class JobManager:
             return
         try:
             with self._completed.storage_errors():
-                restored = self._completed.latest(after=self._inherited_id)
+                restored, where = self._newest()
         except CheckpointStorageFailed as error:
             self.status = JobStatus.RUNNING  # one more attempt, which has failed at once: the strategy decides
             self._fail_now(error)
-            return
         except MillstreamError as error:
             self._fail_for_good(error)
-            return
-        if restored is not None:
-            self._deploy(restored, self._completed.store.location(restored.checkpoint_id))
         else:
-            self._deploy(self._start.restored, self._start.restored_from)
+            self._deploy(restored, where)
+
+    def _newest(self) -> tuple[Manifest | None, str]:
+        """What to go on from, and what to call it."""
+        restored = self._completed.latest(after=self._inherited_id)
+        if restored is not None:
+            return restored, self._completed.store.location(restored.checkpoint_id)
+        return self._start.restored, self._start.restored_from
+
+    # --- restarting a part of the tasks
+
+    def _to_restart(self, failed: Sequence[SubtaskId]) -> frozenset[SubtaskId] | None:
+        """The tasks that go back to a checkpoint with those that failed; None when the whole attempt does."""
+        attempt = self._attempt
+        if attempt is None or not failed or not attempt.started or self._settings.restart.failover == "full":
+            return None
+        if attempt.last_checkpoint is not None or self.coordinator.takes_the_last or self._stop is not None:
+            return None  # sources that do not read any more would have to begin again
+        where = self._resources.task_managers(self.job)
+        part = self._regions.around(failed, where.__getitem__ if self._cluster.kill_ends_task_manager else None)
+        return None if len(part) == len(attempt.executions) else part
+
+    def _stop_part(self, attempt: _Attempt, part: frozenset[SubtaskId]) -> None:
+        self.coordinator.give_up("some tasks have failed")
+        self._kill([attempt.executions.current(subtask) for subtask in part])
+        self._next_attempt += 1
+        attempt.executions.replace(part, self._next_attempt - 1)
+        # A part that fails while it starts may be another one than before: with it failed what its processes run for others.
+        # What is left of that one runs already, or waits for the rest to run.
+        apart = [other if other.isdisjoint(part) else other - part for other in attempt.starting]
+        attempt.starting = [*filter(None, apart), part]
+
+    def _restart_part(self, attempt: _Attempt, part: frozenset[SubtaskId]) -> None:
+        if self._attempt is not attempt or not any(waiting is part for waiting in attempt.starting):
+            return
+        if self.coordinator.is_storing:
+            self._later(0.01, lambda: self._restart_part(attempt, part))
+            return
+        executions = [attempt.executions.current(subtask) for subtask in sorted(part)]
+        try:
+            with self._completed.storage_errors():
+                restored, where = self._newest()
+                self._record_attempt(attempt.executions.attempt)
+            plan = RestorePlan(restored, where) if restored else None
+            for source, subtask in _readers(attempt, part):
+                source.restart_reader(subtask, restored.checkpoint_id if restored else None)
+            if self._cluster.kill_ends_task_manager:
+                self._resources.replace(part)
+            self._deploy_tasks(executions, restored, plan)
+        except CheckpointStorageFailed as error:
+            self._fail_now(error)
+        except MillstreamError as error:
+            self._fail_for_good(error)
+        except Exception as error:  # noqa: BLE001 - a connector's code, or a store that does not answer: the strategy decides
+            self._fail_now(error)
+
+    def _record_attempt(self, number: int) -> None:
+        inherited = self._inherited_id if self._start.elsewhere else 0
+        self._completed.record_run(RunRecord(self.run_id, "running", number, self._began_at(), self._began_from(), inherited, self._lanes))
+
+    def _kill(self, executions: Sequence[Execution]) -> None:
+        doomed = [e for e in executions if e.state not in (ExecutionState.CREATED, ExecutionState.FINISHED)]
+        self._cluster.kill_all([(self._resources.slot_of(e.subtask), e.address) for e in doomed])
+
+    # --- end
 
     def _fail_for_good(self, error: BaseException) -> None:
         self._stop_attempt()
+        if isinstance(error, DamagedCheckpoint):
+            error = self._completed.replaced() or error  # what is missing was deleted by the new leader
         self.error = error
         self._end(JobStatus.FAILED)
         code = error.code if isinstance(error, MillstreamError) else type(error).__name__
@@ -470,12 +663,13 @@ class JobManager:
 
     def _stop_attempt(self) -> None:
         self.coordinator.stop()
+        stop, self._stop = self._stop, None
+        if stop is not None:
+            stop.refuse("it failed, or was ended in another way, meanwhile")
         attempt, self._attempt = self._attempt, None
         if attempt is None:
             return
-        for execution in attempt.executions:
-            if execution.state not in (ExecutionState.CREATED, ExecutionState.FINISHED):
-                self._cluster.kill(self._resources.slot_of(execution.subtask), execution.address)
+        self._kill(list(attempt.executions))
         for source in attempt.sources.values():
             try:
                 source.close()
@@ -500,12 +694,26 @@ class JobManager:
         """The run is over for good: its checkpoints go, unless they are to be kept."""
         record = RunRecord(self.run_id, "ended", self._next_attempt - 1)
         keep, storage = self._settings.checkpoint.keep_on_finish, self._ports.storage
-        clean_up_run(self._completed, record, lambda: forget_run(self.job, record.run_id, storage), keep=keep)
+        # What sinks keep of the run stays if there is a savepoint: it says whether they are ahead of that.
+        forget = (lambda: None) if self.last_savepoint else lambda: forget_run(self.job, record.run_id, storage)
+        clean_up_run(self._completed, record, forget, keep=keep)
 
     def _end(self, status: JobStatus) -> None:
         self.status = status
         self._timers.clear()
         self._ports.transport.unbind(JOB_MANAGER)
+        self.coordinator.close()
+        stop, self._stop = self._stop, None
+        if stop is not None:
+            stop.done(stop.savepoint or self.last_checkpoint(), None)
+
+    def place_of(self, subtask: SubtaskId) -> Placed | None:
+        """Where a subtask runs, and how it is; None while none is deployed."""
+        attempt = self._attempt
+        execution = attempt.executions.find(subtask, attempt.executions.attempt) if attempt else None
+        if execution is None or execution.state is ExecutionState.CREATED:
+            return None
+        return Placed(execution.attempt, execution.state, self._resources.slot_of(subtask).task_manager)
 
     def last_checkpoint(self) -> str | None:
         """Where the newest checkpoint that was kept is."""
@@ -516,6 +724,11 @@ class JobManager:
             log.warning("the checkpoints of job %s cannot be listed: %s", self.job.job_name, error)
             published = [self.last_checkpoint_id] if self.last_checkpoint_id is not None else []
         return self._completed.store.location(published[-1]) if published else None
+
+
+def _readers(attempt: _Attempt, part: frozenset[SubtaskId]) -> list[tuple[SourceCoordinator, int]]:
+    """The sources among these tasks, each with the coordinator of its source."""
+    return [(source, s.subtask) for s in sorted(part) for source in attempt.sources.values() if source.vertex == s.vertex]
 
 
 def _likeness(error: BaseException) -> str:

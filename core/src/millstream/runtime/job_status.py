@@ -36,6 +36,7 @@ class JobExecutionResult:
         restarts: how often it was started again.
         checkpoints: completed checkpoints.
         last_checkpoint: where the last one that was kept is, for `--resume`; None when none was kept.
+        savepoint: where the last savepoint that was taken of it in this process is, for `--resume`; None when there was none.
         accumulators: totals over all subtasks.
         counts: counters by `operator.name`, summed over subtasks.
     """
@@ -47,5 +48,6 @@ class JobExecutionResult:
     restarts: int
     checkpoints: int
     last_checkpoint: str | None = None
+    savepoint: str | None = None
     accumulators: dict[str, Any] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)

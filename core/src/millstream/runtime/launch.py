@@ -6,24 +6,29 @@ import gc
 import logging
 from dataclasses import dataclass, replace
 from threading import Event
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from millstream.checkpoint.ephemeral import EphemeralStore
+from millstream.checkpoint.manifest import read_state_file
 from millstream.checkpoint.store import CompletedCheckpoints
-from millstream.contracts.checkpoint_storage import CheckpointStorage, CheckpointStorageContext, CheckpointStore
+from millstream.contracts.checkpoint_storage import CheckpointStorageContext
 from millstream.errors import MissingMainGuard, NoDurableStorage
-from millstream.ports import LocalStorage, LocalTransport, SeededRandom, SystemClock, ThreadExecutor
+from millstream.ports import LocalStorage, LocalTransport, SeededRandom, SystemClock, ThreadExecutor, check_armed
 from millstream.runtime import user_code
 from millstream.runtime.clean_up import forget_run
 from millstream.runtime.deployment import Ports
 from millstream.runtime.driver import InlineDriver
 from millstream.runtime.embedded import EmbeddedClusterBackend
+from millstream.runtime.fit import fit_of
 from millstream.runtime.job_manager import JobManager
+from millstream.runtime.job_metrics import register_job_metrics
 from millstream.runtime.job_status import JobExecutionResult, JobStatus
 from millstream.runtime.log import is_configured, job_logging_scope
 from millstream.runtime.metrics import MetricRegistry
-from millstream.runtime.reporting import Reporting
+from millstream.runtime.reporting import Reporting, make_reporters
 from millstream.runtime.resume import AlreadyEnded, Resumption
+from millstream.runtime.savepoints import Savepoints, SavepointStores
+from millstream.runtime.storages import find_checkpoint_storage
 from millstream.runtime.task_manager import TaskManager
 
 if TYPE_CHECKING:
@@ -31,10 +36,12 @@ if TYPE_CHECKING:
 
     from millstream.checkpoint.manifest import Manifest
     from millstream.config import Settings
+    from millstream.contracts.checkpoint_storage import CheckpointStorage, CheckpointStore
     from millstream.contracts.cluster_backend import ClusterBackend
     from millstream.contracts.state_backend import StateBackend
     from millstream.graph.job_graph import JobGraph
     from millstream.plugins import PluginManager
+    from millstream.runtime.fit_model import Fit
     from millstream.runtime.processes.metrics import MetricsMirror
 
 log = logging.getLogger(__name__)
@@ -43,16 +50,6 @@ log = logging.getLogger(__name__)
 def system_ports(seed: int | None) -> Ports:
     """The real world."""
     return Ports(SystemClock(), SeededRandom(seed), LocalTransport(), LocalStorage(), ThreadExecutor())
-
-
-def find_checkpoint_storage(plugins: PluginManager, location: str) -> CheckpointStorage:
-    """The storage of a setting: `memory`, or a folder or URL for the plugin `filesystem`."""
-    if location == "memory":
-        return cast("CheckpointStorage", plugins.find("checkpoint_storage", "memory").load()())
-    scheme, separator, _ = location.partition("://")
-    name = "filesystem" if not separator or scheme == "file" else scheme
-    where = location.removeprefix("file://") if name == "filesystem" else location
-    return cast("CheckpointStorage", plugins.find("checkpoint_storage", name).load()(where))
 
 
 @dataclass
@@ -78,17 +75,20 @@ class LocalJob:
     mirror: MetricsMirror | None = None
     report_every_s: float = 10.0
     started_s: float = 0.0
+    started_ms: int = 0
     ended_s: float | None = None
 
     def start(self) -> None:
         """Deploys the job."""
         self.started_s = self.ports.clock.monotonic_s()
+        self.started_ms = self.ports.clock.now_ms()
         if self.job_manager is not None:
             self.job_manager.start()
             if self.mirror is not None:
                 manager = self.job_manager
                 self.mirror.on_report(lambda: manager.post(self._take_metrics))
             if self.reporting:
+                register_job_metrics(self, self.job_manager)
                 self.job_manager.repeat(self.report_every_s, self.reporting.report)
 
     def is_over(self) -> bool:
@@ -119,6 +119,8 @@ class LocalJob:
     def _close_store(self) -> None:
         # Also for who was replaced by a newer leader and has not been told before: nobody else looks for what it began.
         try:
+            if self.task_manager is not None:
+                self.task_manager.savepoints.close()
             self.store.close()
         except OSError as error:
             log.warning("what job %s had begun of a checkpoint could not be removed: %s", self.job_name, error)
@@ -137,6 +139,7 @@ class LocalJob:
             restarts=manager.restarts,
             checkpoints=manager.coordinator.statistics.completed,
             last_checkpoint=manager.last_checkpoint(),
+            savepoint=manager.last_savepoint,
             accumulators=dict(manager.accumulators),
             counts=self.registry.counts(self.job_name),
         )
@@ -172,9 +175,11 @@ class Launcher:
 
         Raises:
             ResumeUndecided, DamagedCheckpoint, NoCheckpointToResume: see `job.resume`.
+            RestoreMismatch: the checkpoint to go on from does not fit the job.
             UnknownPlugin: a backend or storage that is not installed.
             CheckpointStorageFailed: the folder of the checkpoints cannot be read or written.
             MissingMainGuard: a process of another job imports the script.
+            UnknownCrashPoint: MILLSTREAM_CRASH names a point that does not exist.
         """
         script = user_code.script_being_imported()
         if script is not None:
@@ -182,7 +187,8 @@ class Launcher:
         ports, wakeup = self._ports, Event()
         registry = MetricRegistry(ports.clock)
         driver = InlineDriver(ports.clock, wakeup)
-        store = self._open_store(job.job_name)
+        store, state_backend = self._open_store(job.job_name), self._state_backend()
+        check_armed()
         local = LocalJob(job.job_name, ports, registry, wakeup, driver, store)
         self._restored_store = store
         token = ports.random.fork(f"leader at {ports.clock.now_ms()}, {ports.clock.monotonic_s()}").token()
@@ -196,9 +202,10 @@ class Launcher:
             local.ended_run = start.run_id
             log.info("run %s of job %s had ended before; it is cleaned up, and the next start begins a new run", start.run_id, job.job_name)
             return local
-        local.reporting = Reporting(registry, [self._plugins.find("metrics_reporter", name).load()() for name in self._settings.metrics.reporters])
+        local.reporting = Reporting(registry, make_reporters(self._plugins, self._settings.metrics.reporters))
         local.report_every_s = self._settings.metrics.report_interval.total_seconds()
-        task_manager = TaskManager(ports, registry, store, self._restored_store, wakeup.set)
+        savepoints = SavepointStores(lambda location: find_checkpoint_storage(self._plugins, location), ports.storage)
+        task_manager = TaskManager(ports, registry, store, self._restored_store, savepoints, wakeup.set)
         local.task_manager = driver.task_manager = task_manager
         processes = self._processes(job, local)
         local.job_manager = driver.job_manager = JobManager(
@@ -207,10 +214,11 @@ class Launcher:
             local.ports,
             completed,
             processes or self._cluster(task_manager),
-            self._state_backend(),
+            state_backend,
             start,
             self._plugins.notice,
             wakeup.set,
+            Savepoints(self._plugins, ports.storage, ports.clock, self._settings.checkpoint.savepoint_dir),
         )
         return local
 
@@ -254,14 +262,28 @@ class Launcher:
             # With a fixed seed too, no two runs may have one id: the markers of exactly-once sinks carry it.
             lambda before: self._ports.random.fork(f"run after {before}, {completed.store.highest_id()} at {self._ports.clock.now_ms()}").token(),
             lambda run_id: forget_run(job, run_id, self._ports.storage),
+            lambda manifest, where: self._fit_of(job, manifest, where),
             keep_on_finish=self._settings.checkpoint.keep_on_finish,
         )
 
+    def _fit_of(self, job: JobGraph, manifest: Manifest, where: str) -> Fit:
+        store = self._restored_store
+        allow = self._settings.job.allow_non_restored_state
+        return fit_of(manifest, job, where, lambda ref: read_state_file(store, manifest.checkpoint_id, ref), allow_non_restored_state=allow)
+
     def _open_path(self, path: str) -> tuple[Manifest, str]:
-        storage = find_checkpoint_storage(self._plugins, self._settings.checkpoint.storage or path)
+        kept = self._settings.checkpoint.storage or ""
+        # A savepoint may lie in another kind of storage than the checkpoints.
+        same = _scheme(kept) == _scheme(path) and kept != "memory"
+        storage = find_checkpoint_storage(self._plugins, kept if kept and same else path)
         store, checkpoint_id = storage.find(path, self._ports.storage)
         self._restored_store, self._restored = store, (storage, path)
         return CompletedCheckpoints(store, "", 1).read(checkpoint_id), store.location(checkpoint_id)
+
+
+def _scheme(location: str) -> str:
+    scheme, separator, _ = location.partition("://")
+    return scheme if separator and scheme != "file" else ""
 
 
 def freeze_garbage_collector(settings: Settings) -> bool:

@@ -46,6 +46,10 @@ class MetricRegistry:
         self._metrics[identifier] = gauge
         return gauge
 
+    def find(self, identifier: tuple[str, ...]) -> Metric | None:
+        """The metric of that scope and name; None when there is none."""
+        return self._metrics.get(identifier)
+
     def monotonic_s(self) -> float:
         """For meters."""
         return self._clock.monotonic_s()

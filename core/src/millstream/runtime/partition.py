@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from millstream.contracts.key_groups import KeyGroups, subtask_of_group
 from millstream.errors import InvalidArgument, MillstreamError
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from millstream.graph.job_graph import JobEdge
     from millstream.ports import Random
 
+
+T = TypeVar("T")
 
 Failure: TypeAlias = "Callable[[object, BaseException, object], MillstreamError]"
 """Makes an error of a user function, what it raised, and the record."""
@@ -68,37 +71,59 @@ class ByFunction:
     """Each record to the channel that a function of it names: hash, shuffle and custom.
 
     Args:
-        choose: gives the channel of a record.
-        function: the user's part of `choose`, to be named in errors.
-        failure: makes the error for what the user's part raised.
+        choose: gives the channels of records.
     """
 
-    def __init__(self, channels: int, choose: Callable[[Any], int], function: object, failure: Failure) -> None:
+    def __init__(self, channels: int, choose: Callable[[list[Any]], list[int]]) -> None:
         self._channels = channels
         self._choose = choose
-        self._function = function
-        self._failure = failure
 
     def split(self, batch: RecordBatch[Any]) -> Iterable[tuple[int, RecordBatch[Any]]]:
-        choose = self._choose
-        values: list[list[Any]] = [[] for _ in range(self._channels)]
-        times: list[list[int]] | None = None if batch.timestamps is None else [[] for _ in range(self._channels)]
-        value = None
+        numbers = self._choose(batch.values)
+        if numbers.count(numbers[0]) == len(numbers):
+            return ((numbers[0], batch),)
+        values = _dealt(self._channels, numbers, batch.values)
+        times = None if batch.timestamps is None else _dealt(self._channels, numbers, batch.timestamps)
+        highest = batch.highest
+        return [(number, RecordBatch(part, times[number] if times is not None else None, highest)) for number, part in enumerate(values) if part]
+
+
+def _dealt(channels: int, numbers: list[int], items: list[T]) -> list[list[T]]:
+    parts: list[list[T]] = [[] for _ in range(channels)]
+    append = [part.append for part in parts]
+    for number, item in zip(numbers, items, strict=True):
+        append[number](item)
+    return parts
+
+
+class Called:
+    """A user's function over the records of a batch, in one pass of the interpreter.
+
+    Args:
+        function: to call.
+        named: what errors call it.
+        failure: makes the error for what it raises.
+    """
+
+    def __init__(self, function: Callable[..., Any], named: object, failure: Failure) -> None:
+        self._function = function
+        self._named = named
+        self._failure = failure
+
+    def __call__(self, values: list[Any], *arguments: Iterable[Any]) -> list[Any]:
+        """What it gives for each of the first of `arguments`, or else of the values; the values are the records, for errors."""
+        results: list[Any] = []
         try:
-            if times is None or batch.timestamps is None:
-                for value in batch.values:
-                    values[choose(value)].append(value)
-            else:
-                for value, timestamp in zip(batch.values, batch.timestamps, strict=True):
-                    number = choose(value)
-                    values[number].append(value)
-                    times[number].append(timestamp)
+            # extend keeps what was done before an exception: so it is known which record is at fault.
+            results.extend(map(self._function, *(arguments or (values,))))
         except MillstreamError:
             raise
         except Exception as error:
-            raise self._failure(self._function, error, value) from error
-        highest = batch.highest
-        return [(number, RecordBatch(part, times[number] if times is not None else None, highest)) for number, part in enumerate(values) if part]
+            raise self._failure(self._named, error, values[len(results)]) from error
+        if len(results) < len(values):  # it raised StopIteration, which ends map() silently
+            ended = StopIteration()
+            raise self._failure(self._named, ended, values[len(results)]) from ended
+        return results
 
 
 def copy_batch(batch: RecordBatch[Any]) -> RecordBatch[Any]:
@@ -129,13 +154,15 @@ def make_partitioner(edge: JobEdge, receivers: int, random: Random, failure: Fai
     if kind in ("rebalance", "rescale"):
         return RoundRobin(receivers)
     if kind == "shuffle":
-        return ByFunction(receivers, lambda _: random.below(receivers), None, failure)
+        return ByFunction(receivers, lambda values: [random.below(receivers) for _ in values])
     assert selector is not None  # noqa: S101 - hash and custom always carry one
+    called = Called(selector, selector, failure)
     if kind == "custom":
-        return ByFunction(receivers, _checked(selector, edge.partitioning.key, receivers), selector, failure)
-    group_of = KeyGroups(edge.target_max_parallelism)
+        key = Called(edge.partitioning.key, selector, failure) if edge.partitioning.key is not None else None
+        return ByFunction(receivers, _custom(called, key, receivers))
+    groups = KeyGroups(edge.target_max_parallelism)
     target = [subtask_of_group(group, receivers, edge.target_max_parallelism) for group in range(edge.target_max_parallelism)]
-    return ByFunction(receivers, lambda value: target[group_of(selector(value))], selector, failure)
+    return ByFunction(receivers, lambda values: [target[group] for group in groups.of_batch(called(values))])
 
 
 def rescale_range(subtask: int, senders: int, receivers: int) -> range:
@@ -146,11 +173,17 @@ def rescale_range(subtask: int, senders: int, receivers: int) -> range:
     return range(target, target + 1)
 
 
-def _checked(selector: Callable[[Any, int], int], key: Callable[[Any], Any] | None, receivers: int) -> Callable[[Any], int]:
-    def choose(value: Any) -> int:
-        number = selector(key(value) if key else value, receivers)
-        if not isinstance(number, int) or not 0 <= number < receivers:
-            raise InvalidArgument(what="the result of the custom partitioner", value=repr(number), allowed=f"an int in range({receivers})")
-        return number
+def _custom(selector: Called, key: Called | None, receivers: int) -> Callable[[list[Any]], list[int]]:
+    known = set(range(receivers))
+
+    def choose(values: list[Any]) -> list[int]:
+        keys = key(values) if key is not None else values
+        numbers = selector(values, keys, repeat(receivers))
+        if set(map(type, numbers)) == {int} and known.issuperset(numbers):
+            return numbers
+        for number in numbers:
+            if not isinstance(number, int) or not 0 <= number < receivers:
+                raise InvalidArgument(what="the result of the custom partitioner", value=repr(number), allowed=f"an int in range({receivers})")
+        return numbers
 
     return choose

@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from typing import TYPE_CHECKING
 
 from millstream.contracts.metrics import Counter, Gauge, Histogram
 from millstream.contracts.metrics_reporter import MetricsReporter
+from millstream.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from millstream.contracts.metrics_reporter import Metric
+    from millstream.plugins import PluginManager
     from millstream.runtime.metrics import MetricRegistry
 
 log = logging.getLogger(__name__)
+
+
+def make_reporters(plugins: PluginManager, names: Iterable[str]) -> list[MetricsReporter]:
+    """The reporters of the setting `metrics.reporters`: `name`, or `name:argument` for one that takes an argument.
+
+    Raises:
+        UnknownPlugin: there is none of that name.
+        InvalidArgument: it takes no argument.
+        MillstreamError: what it raises itself.
+    """
+    return [_make_reporter(plugins, *name.partition(":")[::2]) for name in names]
+
+
+def _make_reporter(plugins: PluginManager, name: str, argument: str) -> MetricsReporter:
+    factory: Callable[..., MetricsReporter] = plugins.find("metrics_reporter", name).load()
+    if not argument:
+        return factory()
+    try:
+        inspect.signature(factory).bind(argument)
+    except TypeError:
+        allowed = f"{name} alone: this reporter takes no argument"
+        raise InvalidArgument(what="the setting metrics.reporters", value=f"{name}:{argument}", allowed=allowed) from None
+    return factory(argument)
 
 
 class Reporting:
@@ -50,7 +76,7 @@ class LogReporter(MetricsReporter):
 
     def report(self, metrics: Iterable[tuple[tuple[str, ...], Metric]]) -> None:
         for scope, metric in metrics:
-            log.info("%s = %s", ".".join(scope), read(metric))
+            log.info("%s = %s", ".".join(filter(None, scope)), read(metric))
 
 
 def read(metric: Metric) -> object:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from millstream.checkpoint.manifest import FileRef, blob
+from millstream.checkpoint.manifest import AheadRange, FileRef, blob
 from millstream.contracts.state_backend import StateChunk
 from millstream.state.operator import StoredItems
 
@@ -27,6 +27,7 @@ class RestoredState:
         lists: what this subtask was given of operator states, in parts that were written alike.
         lanes: items of lane lists with their lane.
         lane_count: lanes used so far.
+        ahead: key groups whose event time had come further than `watermark`.
         checkpoint_id: the checkpoint all this comes from; None on a fresh start.
     """
 
@@ -35,6 +36,7 @@ class RestoredState:
     lists: dict[str, list[StoredItems]] = field(default_factory=dict)
     lanes: dict[str, list[tuple[int, bytes]]] = field(default_factory=dict)
     lane_count: int = 0
+    ahead: list[AheadRange] = field(default_factory=list)
     checkpoint_id: int | None = None
 
 
@@ -80,5 +82,6 @@ class StateReader:
             lists={name: self._items(items) for name, items in part.lists.items()},
             lanes={name: [(entry.lane, self._blob(entry.item)) for entry in items] for name, items in part.lanes.items()},
             lane_count=part.lane_count,
+            ahead=part.ahead,
             checkpoint_id=checkpoint_id,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from millstream.checkpoint.manifest import Manifest
     from millstream.checkpoint.store import CompletedCheckpoints, RunRecord
     from millstream.config import JobConfig
+    from millstream.runtime.fit_model import Fit
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Resumption:
         open_path: reads a checkpoint given by its path: its manifest and what to call it.
         new_run_id: makes the id of a new run, from that of the run before it (empty when that is not known).
         forget: lets the sinks remove what they keep of a run.
+        fit_of: compares a checkpoint, and what to call it, with the job.
         keep_on_finish: whether the checkpoints of an ended run stay.
     """
 
@@ -43,6 +48,7 @@ class Resumption:
         open_path: Callable[[str], tuple[Manifest, str]],
         new_run_id: Callable[[str], str],
         forget: Callable[[str], None],
+        fit_of: Callable[[Manifest, str], Fit],
         *,
         keep_on_finish: bool,
     ) -> None:
@@ -52,6 +58,7 @@ class Resumption:
         self._open_path = open_path
         self._new_run_id = new_run_id
         self._forget = forget
+        self._fit_of = fit_of
         self._keep_on_finish = keep_on_finish
 
     def check(self) -> None:
@@ -60,15 +67,48 @@ class Resumption:
         Raises:
             ResumeUndecided: an unfinished run left checkpoints, and the setting is `ask`.
             DamagedCheckpoint, NoCheckpointToResume: what is at the path cannot be resumed from.
+            RestoreMismatch: the checkpoint does not fit the job.
         """
-        wish = self._config.resume
-        if wish == "ask":
+        self._check_decided()
+        while True:
+            newest = self._newest_ids()
+            try:
+                found = self._to_restore()
+                if found is not None:
+                    self._fit_of(*found).check()
+            except DamagedCheckpoint:
+                # Whoever leads the job now may have deleted it while it was read.
+                if self._newest_ids() == newest:
+                    raise
+            else:
+                return
+
+    def _check_decided(self) -> None:
+        if self._config.resume == "ask":
             published = self._completed.store.published()
             run = self._last_run()
             if published and (run is None or run.status == "running"):
                 raise ResumeUndecided(job_name=self._job_name, location=self._completed.store.location(), checkpoint_id=published[-1])
-        elif wish not in ("auto", "never"):
-            self._open_path(wish)
+
+    def _newest_ids(self) -> list[int]:
+        return list(self._completed.store.published()[-1:])
+
+    def _to_restore(self) -> tuple[Manifest, str] | None:
+        """The checkpoint that a start would go on from now, and what to call it."""
+        wish = self._config.resume
+        if wish == "never":
+            return None
+        if wish not in ("ask", "auto"):
+            return self._open_path(wish)
+        run, published = self._last_run(), self._completed.store.published()
+        if not published or (run is not None and run.status != "running"):
+            return None
+        newest = self._completed.read(published[-1])
+        if run is None or newest.run_id == run.run_id:
+            return newest, self._completed.store.location(newest.checkpoint_id)
+        if run.began_at is not None and run.began_at in published and run.began_from is None:
+            return self._completed.read(run.began_at), self._completed.store.location(run.began_at)
+        return None
 
     def decide(self) -> JobStart | AlreadyEnded:
         """How the run begins. Only for the leader.
@@ -77,7 +117,7 @@ class Resumption:
             DamagedCheckpoint: the checkpoint to resume from does not verify.
             NoCheckpointToResume: there is none at the path.
         """
-        self.check()  # once more: what was there may have changed before we were the leader
+        self._check_decided()  # once more: what was there may have changed before we were the leader
         wish = self._config.resume
         run = self._last_run()
         if wish in ("ask", "auto") and run is not None and run.status == "ended":
@@ -94,6 +134,8 @@ class Resumption:
         published = self._completed.store.published()
         if run is not None and run.status != "running":
             return self._fresh(run)
+        if run is not None:
+            published = [number for number in published if number > run.inherited]
         newest = self._completed.read(published[-1]) if published else None
         if newest is not None and (run is None or newest.run_id == run.run_id):
             return self._from(newest, self._completed.store.location(newest.checkpoint_id), run)
@@ -107,12 +149,20 @@ class Resumption:
             raise NoCheckpointToResume(path=run.began_from, why=f"the run {how} and has no checkpoint of its own; {fix}")
         if run.began_at is None:
             # It has committed nothing: it begins again, and its sinks clear away what it left open.
-            return JobStart(run.run_id, first_attempt=run.attempt + 1)
+            return JobStart(run.run_id, first_attempt=run.attempt + 1, lanes=run.lanes)
         where = self._completed.store.location(run.began_at)
         if run.began_at not in published:
             why = "the run was rewound to it and has no checkpoint of its own; give its path again, with --rewind"
             raise NoCheckpointToResume(path=where, why=why)
-        return JobStart(run.run_id, self._completed.read(run.began_at), where, first_attempt=run.attempt + 1)
+        manifest = self._completed.read(run.began_at)
+        self._check_fit(manifest, where)
+        return JobStart(run.run_id, manifest, where, first_attempt=run.attempt + 1, lanes=run.lanes)
+
+    def _check_fit(self, manifest: Manifest, where: str) -> None:
+        fit = self._fit_of(manifest, where)
+        fit.check()
+        for what in fit.left_behind:
+            log.warning("left behind, as job.allow_non_restored_state says: of checkpoint %s %s", where, what)
 
     def _last_run(self) -> RunRecord | None:
         try:
@@ -134,6 +184,8 @@ class Resumption:
             return False
 
     def _from(self, manifest: Manifest, where: str, run: RunRecord | None, *, elsewhere: bool = False) -> JobStart:
+        self._check_fit(manifest, where)
         run_id = self._new_run_id(run.run_id if run else "") if self._config.rewind else manifest.run_id
         used = max(manifest.attempt, run.attempt if run else 0)
-        return JobStart(run_id, manifest, where, first_attempt=used + 1, elsewhere=elsewhere)
+        lanes = max(manifest.lanes, run.lanes if run and run.run_id == manifest.run_id else 0)
+        return JobStart(run_id, manifest, where, first_attempt=used + 1, elsewhere=elsewhere, lanes=lanes)

@@ -53,5 +53,6 @@ def _operator(uid: str, operator: object, part: OperatorSnapshot, watermark: int
         uid=uid,
         watermark=None if watermark == MIN_TIMESTAMP else watermark,
         tables=operator.table_descriptions() if isinstance(operator, KeyedOperator) else {},
+        ahead=part.ahead,
     )
     return OperatorToStore(state, [] if part.tables is None else list(part.tables.chunks()), part.lists, part.lanes)

@@ -70,14 +70,15 @@ class StateToStore:
         self._file = StateFileWriter()
         self._chunks: dict[ChunkKey, tuple[bytes, ChunkRef]] = {}
 
-    def write(self, store: CheckpointStore) -> Stored:
-        """Stores what is not stored yet as one file, and none when that is nothing."""
+    def write(self, *stores: CheckpointStore) -> Stored:
+        """Stores what is not stored yet as one file, the same in each store, and none when that is nothing."""
         state, parts = self.lay_out()
         file = state.file
-        if file is not None and file.shared:
-            store.write_shared(self._checkpoint_id, file.name, passing_crash_point(parts))
-        elif file is not None:
-            store.write_file(self._checkpoint_id, file.name, passing_crash_point(parts))
+        for store in stores:
+            if file is not None and file.shared:
+                store.write_shared(self._checkpoint_id, file.name, passing_crash_point(parts))
+            elif file is not None:
+                store.write_file(self._checkpoint_id, file.name, passing_crash_point(parts))
         return Stored(state, self._stored(file))
 
     def lay_out(self) -> tuple[TaskState, list[bytes]]:
@@ -131,7 +132,7 @@ class StateToStore:
             if ref.file:
                 stored[key] = self._reusable[key]
             elif file is not None:
-                stored[key] = StoredChunk(digest, file, ref.blob, self._checkpoint_id)
+                stored[key] = StoredChunk(digest, file, ref.blob)
         return stored
 
 

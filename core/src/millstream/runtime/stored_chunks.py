@@ -1,8 +1,9 @@
 """Which chunks of a task's keyed state are stored already, so that a checkpoint stores only those that changed.
 
-A chunk is known by the checksum of its bytes. It may be referred to again when the checkpoint that stored it has been completed, and
-every snapshot since referred to it: then whatever checkpoint is the newest completed one refers to it, too, and keeps it from being
-deleted. What an aborted checkpoint stored is never used. An attempt begins without any knowledge: its first checkpoint is a full one.
+A chunk is known by the checksum of its bytes. A snapshot may refer to what the newest completed checkpoint holds and every snapshot taken
+since refers to, too: whichever of those is completed before the snapshot is, the file is still there. While it is not known what one of
+them refers to, because it is not stored yet, the next one refers to nothing. What an aborted checkpoint stored is never used. An attempt
+begins without any knowledge: its first checkpoint is a full one. Savepoints have no part in this.
 """
 
 from __future__ import annotations
@@ -25,36 +26,47 @@ class StoredChunk(NamedTuple):
         digest: SHA-256 of its bytes.
         file: the shared file that holds it.
         blob: its place there.
-        checkpoint_id: the checkpoint that stored it.
     """
 
     digest: bytes
     file: FileRef
     blob: BlobRef
-    checkpoint_id: int
+
+
+Chunks: TypeAlias = "Mapping[ChunkKey, StoredChunk]"
 
 
 class StoredChunks:
     """What one attempt of a task knows to be stored."""
 
     def __init__(self) -> None:
-        self._newest: Mapping[ChunkKey, StoredChunk] = {}
-        self._newest_id = 0
-        self._completed: set[int] = set()
+        self._completed_id = 0
+        self._completed: Chunks = {}  # of the newest completed checkpoint that the task was told of
+        self._since: dict[int, Chunks | None] = {}  # of the snapshots taken since; None while it is not stored
 
     def reusable(self) -> dict[ChunkKey, StoredChunk]:
-        """What the next snapshot may refer to."""
-        return {key: chunk for key, chunk in self._newest.items() if chunk.checkpoint_id in self._completed}
+        """What the next snapshot may refer to. To be asked before it is `begun`."""
+        known = [chunks for chunks in self._since.values() if chunks is not None]
+        if len(known) < len(self._since):
+            return {}
+        return {key: chunk for key, chunk in self._completed.items() if all(chunks.get(key) == chunk for chunks in known)}
 
-    def stored(self, checkpoint_id: int, chunks: Mapping[ChunkKey, StoredChunk]) -> None:
-        """All chunks of a snapshot that has been stored, in place of those of the one before.
+    def begun(self, checkpoint_id: int) -> None:
+        """The snapshot of a checkpoint is on its way to the store."""
+        if checkpoint_id > self._completed_id:
+            self._since[checkpoint_id] = None
 
-        A slow one, given up before a later one was taken, counts no more: the later one need not refer to what it refers to.
-        """
-        if checkpoint_id > self._newest_id:
-            self._newest, self._newest_id = chunks, checkpoint_id
+    def stored(self, checkpoint_id: int, chunks: Chunks) -> None:
+        """All chunks of a snapshot that has been stored."""
+        if checkpoint_id in self._since:
+            self._since[checkpoint_id] = chunks
+
+    def given_up(self, checkpoint_id: int) -> None:
+        """The checkpoint will never be completed."""
+        self._since.pop(checkpoint_id, None)
 
     def completed(self, checkpoint_id: int) -> None:
         """The checkpoint is durable."""
-        in_use = {chunk.checkpoint_id for chunk in self._newest.values()}
-        self._completed = {number for number in self._completed if number in in_use} | {checkpoint_id}
+        if checkpoint_id > self._completed_id:
+            self._completed, self._completed_id = self._since.get(checkpoint_id) or {}, checkpoint_id
+            self._since = {number: chunks for number, chunks in self._since.items() if number > checkpoint_id}

@@ -18,6 +18,8 @@ from millstream.checkpoint.messages import (
     CheckpointAcknowledged,
     CheckpointCompleted,
     CheckpointDeclined,
+    EndSources,
+    SavepointCompleted,
     TriggerCheckpoint,
 )
 from millstream.contracts.key_groups import KeyGroups
@@ -32,10 +34,12 @@ from millstream.runtime.log import logging_scope
 from millstream.runtime.messages import JOB_MANAGER, CancelTask, FromReader, StartProcessing, TaskStateChanged
 from millstream.runtime.operators.base import OperatorContext
 from millstream.runtime.operators.policy import Origin
+from millstream.runtime.rest import Rest
 from millstream.runtime.restored import RestoredState, StateReader
 from millstream.runtime.snapshot import TaskSnapshot
 from millstream.runtime.state_to_store import StateToStore
 from millstream.runtime.stored_chunks import StoredChunks
+from millstream.runtime.task_time import TaskTime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -47,6 +51,7 @@ if TYPE_CHECKING:
     from millstream.runtime.deployment import Ports, TaskDeployment
     from millstream.runtime.edge import EdgeWriter
     from millstream.runtime.metrics import MetricRegistry
+    from millstream.runtime.savepoints import SavepointStores
     from millstream.runtime.state_to_store import OperatorToStore
     from millstream.runtime.stored_chunks import ChunkKey, StoredChunk
 
@@ -71,6 +76,7 @@ class Task:
     Args:
         store: where its state goes at checkpoints.
         restored_store: where the state it restores comes from.
+        savepoints: where its state goes at savepoints.
         inputs: its channels; none for a source.
         edges: the sending side of its output edges.
         wake: tells the driver that there is something to do; safe from any thread.
@@ -83,6 +89,7 @@ class Task:
         registry: MetricRegistry,
         store: CheckpointStore,
         restored_store: CheckpointStore,
+        savepoints: SavepointStores,
         inputs: Sequence[ChannelReader],
         edges: Sequence[EdgeWriter],
         wake: Callable[[], None],
@@ -95,23 +102,28 @@ class Task:
         self._registry = registry
         self._store = store
         self._restored_store = restored_store
+        self._savepoints = savepoints
         self._inputs = inputs
         self._edges = list(edges)
         self._wake = wake
         self._mail: deque[Callable[[], None]] = deque()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._timer_numbers = count()
-        self._triggered_id = 0
         self._snapshot: TaskSnapshot | None = None
+        self._taken = Barrier(0, 0)  # that of the snapshot
+        self._held: deque[Barrier] = deque()
+        self._rest = Rest()
         self._stored_chunks = StoredChunks()
         self._last_slice_s = 0.0
         self._chain: OperatorChain | None = None
         self._gate: InputGate | None = None
         self._started = False
-        self._stopped = False
-        self._last_completed = False
+        self._drained = False
+        self._triggered_id = 0
         self._origin = Origin()
         self._scope = logging_scope(deployment.job_name, deployment.vertex.name, deployment.subtask)
+        self._time = TaskTime(ports.clock.monotonic_s)
+        self._time.register(registry.group(deployment.job_name, deployment.vertex.name, str(deployment.subtask)))
 
     # --- life
 
@@ -140,6 +152,7 @@ class Task:
         if part is not None and deployment.restored_id is not None:
             restored = reader.load(part, deployment.restored_id)
             crash_point("task.restore.mid")
+        restored.lane_count = max(restored.lane_count, deployment.lanes)
         return OperatorContext(
             job_name=deployment.job_name,
             run_id=deployment.run_id,
@@ -158,13 +171,14 @@ class Task:
             metrics=self._registry.group(deployment.job_name, described.name, str(deployment.subtask)),
             wake=self._wake,
             post=self.post,
-            schedule=self._schedule,
+            schedule=self._schedule if described.sink is not None else self._rest.held_back(self._schedule),
             open_tables=lambda on_swap: self._open_tables(described, on_swap),
             send_to_coordinator=lambda message: self._send(FromReader(described.uid, self.subtask, deployment.attempt, message, next(said))),  # type: ignore[arg-type]
             restored=restored,
             origin=self._origin,
             rewound_from=deployment.rewound_from,
             strict_state=deployment.strict_state,
+            allow_non_restored_state=deployment.allow_non_restored_state,
             source=described.source,
             sink=described.sink,
         )
@@ -233,11 +247,15 @@ class Task:
 
     def _handle(self, message: object) -> None:
         if isinstance(message, TriggerCheckpoint):
-            self._triggered(message)
+            self._trigger(message)
         elif isinstance(message, CheckpointCompleted):
             self._completed(message)
         elif isinstance(message, CheckpointAborted):
             self._aborted(message.checkpoint_id)
+        elif isinstance(message, SavepointCompleted):
+            self._savepoints.completed(message.checkpoint_id)
+        elif isinstance(message, EndSources):
+            self._drained = True
         elif isinstance(message, StartProcessing):
             self._started = True
         elif isinstance(message, CancelTask):
@@ -251,12 +269,18 @@ class Task:
         """Handles one piece of mail, or one batch, or one slice of a snapshot. False when there was nothing to do."""
         if self._chain is None or self.is_over():
             return False
+        begun_s = self._time.turn_begins()
         with self._scope:
             try:
-                return self._run_once(self._chain)
+                progressed = self._run_once(self._chain)
             except Exception as error:  # noqa: BLE001 - reported; the restart strategy decides
                 self._fail(error)
-                return True
+                progressed = True
+        if progressed and not self.is_over():
+            self._time.worked(begun_s)
+        else:
+            self._time.waits(backpressured=not self.is_over() and not self._has_room())
+        return progressed
 
     def _run_once(self, chain: OperatorChain) -> bool:
         if self._mail:
@@ -264,15 +288,19 @@ class Task:
             return True
         if not self._started:
             return False
-        if self._timer_is_due():
+        if not self._held and self._timer_is_due():
             heapq.heappop(self._timers)[2]()
             return True
         progressed = self._advance_snapshot()
+        if self._held:
+            if self._snapshot is None:
+                self._checkpoint(self._held.popleft())
+            return True
         for _ in range(BATCHES_PER_TURN):
             if not self._process_input(chain):
                 break
             progressed = True
-            if self._mail or self._snapshot is not None or self._timer_is_due():
+            if self._mail or self._snapshot is not None or self._held or self._timer_is_due():
                 break
         return progressed
 
@@ -293,9 +321,11 @@ class Task:
                 return False
             self._process_element(chain, self._gate, *entry)
             return True
-        if self._stopped or self.state is not ExecutionState.RUNNING:
+        if self._rest.begun or self.state is not ExecutionState.RUNNING:
             return False
-        if source.poll():
+        if self._drained:
+            source.ended = True
+        elif source.poll():
             return True
         if not source.ended:
             return False
@@ -317,7 +347,7 @@ class Task:
         elif kind is Barrier:
             barrier = gate.barrier(channel, element)
             if barrier is not None:
-                self._checkpoint(barrier)
+                self._begin(barrier)
         elif kind is WatermarkStatus:
             self._status(chain, gate, channel, element.idle)
         elif kind is EndOfInput and gate.end(channel):
@@ -347,7 +377,7 @@ class Task:
         due = [self._timers[0][0]] if self._timers else []
         source = self._chain.source
         # Without room a source cannot be read, however much there is to read: whoever makes room wakes the driver.
-        if source is not None and self.state is ExecutionState.RUNNING and not self._stopped and self._has_room():
+        if source is not None and self.state is ExecutionState.RUNNING and not self._rest.begun and self._has_room():
             ready = source.ready_at_s()
             if ready is not None:
                 due.append(ready)
@@ -355,26 +385,35 @@ class Task:
 
     # --- checkpoints
 
-    def _triggered(self, message: TriggerCheckpoint) -> None:
-        if message.checkpoint_id > self._triggered_id:  # else it has come twice
+    def _trigger(self, message: TriggerCheckpoint) -> None:
+        if message.checkpoint_id > self._triggered_id:  # else it comes late, or once more
             self._triggered_id = message.checkpoint_id
-            self._stopped = self._stopped or message.stop
-            self._checkpoint(Barrier(message.checkpoint_id, message.timestamp_ms, message.aligned))
+            self._begin(Barrier(message.checkpoint_id, message.timestamp_ms, message.aligned, message.last, message.savepoint))
+
+    def _begin(self, barrier: Barrier) -> None:
+        """All barriers of a checkpoint are there. One that finds the snapshot of another pending waits until that is encoded: tables can
+        have one at a time. Nothing is processed meanwhile."""
+        if self._snapshot is None and not self._held:
+            self._checkpoint(barrier)
+        else:
+            self._held.append(barrier)
 
     def _checkpoint(self, barrier: Barrier) -> None:
         chain = self._chain
         assert chain is not None  # noqa: S101 - running
-        if self._snapshot is not None:
-            self._snapshot.abandon()
-            self._snapshot = None
+        self._wake_up(self._rest.behind(barrier.checkpoint_id if barrier.last else None))
         try:
             parts = chain.snapshot(barrier.checkpoint_id, lambda: self._broadcast(barrier))
         except StateNotEncodable as error:
             self._decline(barrier.checkpoint_id, str(error))
             return
         crash_point("task.snapshot.sync")
-        self._snapshot = TaskSnapshot(barrier.checkpoint_id, chain, parts)
+        self._snapshot, self._taken = TaskSnapshot(barrier.checkpoint_id, chain, parts), barrier
         self._last_slice_s = self._ports.clock.monotonic_s()
+
+    def _wake_up(self, waiting: Sequence[Callable[[], None]]) -> None:
+        for action in waiting:
+            self._schedule(self._ports.clock.monotonic_s(), action)
 
     def _broadcast(self, barrier: Barrier) -> None:
         for edge in self._edges:
@@ -387,7 +426,7 @@ class Task:
             return False
         monotonic_s = self._ports.clock.monotonic_s
         now_s = monotonic_s()
-        slice_s = min(LONGEST_SNAPSHOT_SLICE_S, SNAPSHOT_SHARE * (now_s - self._last_slice_s))
+        slice_s = LONGEST_SNAPSHOT_SLICE_S if self._held else min(LONGEST_SNAPSHOT_SLICE_S, SNAPSHOT_SHARE * (now_s - self._last_slice_s))
         try:
             ready = snapshot.advance(now_s + max(SNAPSHOT_SLICE_S, slice_s))
             self._last_slice_s = monotonic_s()
@@ -397,15 +436,30 @@ class Task:
         except MillstreamError as error:
             # State that cannot be encoded: the task goes on, the checkpoint does not.
             snapshot.abandon()
+            self._snapshot = None
             self._decline(snapshot.checkpoint_id, str(error))
             return True
         self._snapshot = None
-        to_store = StateToStore(snapshot.checkpoint_id, self.subtask, self.deployment.attempt, operators, self._reusable(operators))
-        self._ports.executor.submit(
-            lambda: to_store.write(self._store),
-            lambda stored, error: self.post(lambda: self._uploaded(snapshot.checkpoint_id, stored, error)),
-        )
+        self._store_state(self._taken, operators)
         return True
+
+    def _store_state(self, barrier: Barrier, operators: Sequence[OperatorToStore]) -> None:
+        number = barrier.checkpoint_id
+        # A savepoint stands alone: it refers to no file of a checkpoint, and no checkpoint to one of its.
+        reusable = None if barrier.savepoint else self._reusable(operators)
+        to_store = StateToStore(number, self.subtask, self.deployment.attempt, operators, reusable)
+        try:
+            stores = [self._savepoints.of(number, barrier.savepoint)] if barrier.savepoint else []
+        except Exception as error:  # noqa: BLE001 - a plugin's code
+            self._decline(number, f"the savepoint cannot be written to {barrier.savepoint}: {error}")
+            return
+        if barrier.last or not barrier.savepoint:
+            self._stored_chunks.begun(number)
+            stores.append(self._store)
+        self._ports.executor.submit(
+            lambda: to_store.write(*stores),
+            lambda stored, error: self.post(lambda: self._uploaded(number, stored, error)),
+        )
 
     def _reusable(self, operators: Sequence[OperatorToStore]) -> Mapping[ChunkKey, StoredChunk] | None:
         """What may be referred to instead of being stored again; None where the state is to be stored whole."""
@@ -418,25 +472,28 @@ class Task:
         if error is not None:
             if not isinstance(error, Exception):
                 raise error
+            self._remove_savepoint(self._savepoints.too_late(checkpoint_id))
             self._decline(checkpoint_id, f"state of {self.deployment.vertex.name!r} could not be stored: {error}")
             return
         crash_point("task.snapshot.uploaded")
         self._stored_chunks.stored(checkpoint_id, stored.chunks)
+        self._remove_savepoint(self._savepoints.too_late(checkpoint_id))
         self._send(CheckpointAcknowledged(self.subtask, self.deployment.attempt, checkpoint_id, stored.state))
         crash_point("task.snapshot.acknowledged")
 
     def _decline(self, checkpoint_id: int, reason: str) -> None:
-        self._snapshot = None
+        self._stored_chunks.given_up(checkpoint_id)
         self._send(CheckpointDeclined(self.subtask, self.deployment.attempt, checkpoint_id, reason))
 
     def _completed(self, message: CheckpointCompleted) -> None:
         assert self._chain is not None  # noqa: S101 - running
         crash_point("task.notify.received")
         self._stored_chunks.completed(message.checkpoint_id)
+        if message.last:
+            self._savepoints.completed(message.checkpoint_id)
         for operator in self._chain.operators:
             operator.notify_complete(message.checkpoint_id)
         if message.last:
-            self._last_completed = True
             self._finish_when_committed()
 
     def _finish_when_committed(self) -> None:
@@ -453,11 +510,19 @@ class Task:
         assert self._chain is not None  # noqa: S101 - running
         if self._gate is not None:
             self._gate.abort(checkpoint_id)
-        if self._snapshot is not None and self._snapshot.checkpoint_id <= checkpoint_id:
+        if self._snapshot is not None and self._snapshot.checkpoint_id == checkpoint_id:
             self._snapshot.abandon()
             self._snapshot = None
+        self._held = deque(barrier for barrier in self._held if barrier.checkpoint_id != checkpoint_id)
+        self._stored_chunks.given_up(checkpoint_id)
+        self._remove_savepoint(self._savepoints.given_up(checkpoint_id))
+        self._wake_up(self._rest.ended(checkpoint_id))
         for operator in self._chain.operators:
             operator.notify_aborted(checkpoint_id)
+
+    def _remove_savepoint(self, remove: Callable[[], None] | None) -> None:
+        if remove is not None:
+            self._ports.executor.submit(remove, lambda _, __: None)
 
     @property
     def watermark(self) -> int:

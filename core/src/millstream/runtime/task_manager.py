@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from millstream.runtime.deployment import Ports, TaskDeployment
     from millstream.runtime.exchange import Exchange
     from millstream.runtime.metrics import MetricRegistry
+    from millstream.runtime.savepoints import SavepointStores
 
 
 class TaskManager:
@@ -26,16 +27,24 @@ class TaskManager:
     Args:
         store: where state goes at checkpoints.
         restored_store: where state comes from that the run went on from and that is not among the job's own checkpoints.
+        savepoints: where it goes at savepoints.
         wake: tells whoever drives this process that there is something to do.
     """
 
     def __init__(
-        self, ports: Ports, registry: MetricRegistry, store: CheckpointStore, restored_store: CheckpointStore, wake: Callable[[], None]
+        self,
+        ports: Ports,
+        registry: MetricRegistry,
+        store: CheckpointStore,
+        restored_store: CheckpointStore,
+        savepoints: SavepointStores,
+        wake: Callable[[], None],
     ) -> None:
         self._ports = ports
         self._registry = registry
         self._store = store
         self._restored_store = restored_store
+        self.savepoints = savepoints
         self._wake = wake
         self.tasks: list[Task] = []
 
@@ -47,6 +56,7 @@ class TaskManager:
             self._registry,
             self._store,
             self._restored_store if deployment.restored_elsewhere else self._store,
+            self.savepoints,
             self._inputs(deployment, exchange),
             [self._edge(deployment, edge, exchange) for edge in deployment.vertex.outputs],
             self._wake,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from millstream.ports.crash import arm as arm
     from millstream.ports.crash import crash_point as crash_point
     from millstream.ports.crash import declare_crash_point as declare_crash_point
+    from millstream.ports.crash import declare_crash_points as declare_crash_points
     from millstream.ports.crash import disarm as disarm
     from millstream.testing.disk import SimulatedDisk as SimulatedDisk
     from millstream.testing.durable import TooEarly as TooEarly
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from millstream.testing.world import World as World
 
 _HOMES = {
-    "ports.crash": ["CRASH_POINTS", "CrashPointReached", "arm", "crash_point", "declare_crash_point", "disarm"],
+    "ports.crash": ["CRASH_POINTS", "CrashPointReached", "arm", "crash_point", "declare_crash_point", "declare_crash_points", "disarm"],
     "testing.disk": ["SimulatedDisk"],
     "testing.durable": ["TooEarly"],
     "testing.faults": ["Faults", "InjectedFailure"],

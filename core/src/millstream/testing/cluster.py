@@ -43,20 +43,21 @@ class SimulatedCluster(ClusterBackend):
         self._random = life.world.random(f"cluster/{life.name}")
         self._listener: Callable[[str, str], None] = lambda task_manager, reason: None
         self._grants = 0
-        self._group: dict[str, SimulatedTaskManager] = {}
+        self._running: dict[str, SimulatedTaskManager] = {}
         self._losses: list[tuple[float, str, str]] = []
 
     def acquire(self, count: int) -> Sequence[Slot]:
         self._grants += 1
-        processes = min(self._processes, count)
+        processes = min(self._processes - len(self._running), count)
         names = [f"worker-{self._grants}-{number}" for number in range(processes)]
         life, world = self._life, self._world
-        self._group = {name: SimulatedTaskManager(f"{life.name}/{name}", name, world, life.plan, life.network, self._stores) for name in names}
+        group = {name: SimulatedTaskManager(f"{life.name}/{name}", name, world, life.plan, life.network, self._stores) for name in names}
         for number, name in enumerate(names):
             for other in names[number + 1 :]:
-                here, there = connect(world, self._group[name].name, self._group[other].name)
-                self._group[name].connections[other], self._group[other].connections[name] = here, there
-        life.task_managers.extend(self._group.values())
+                here, there = connect(world, group[name].name, group[other].name)
+                group[name].connections[other], group[other].connections[name] = here, there
+        self._running |= group
+        life.task_managers.extend(group.values())
         # Neighbouring slots share a process.
         return [Slot(f"{name}/{slot}", name, str(self._grants)) for slot in range(count) for name in [names[slot * processes // count]]]
 
@@ -68,20 +69,24 @@ class SimulatedCluster(ClusterBackend):
         except Exception as error:  # whatever the user's objects say to being pickled
             reason = f"{type(error).__name__}: {error}"
             raise JobNotSendable(job=deployment.job_name, task=deployment.vertex.name, reason=reason) from error
-        self._life.network.send_surely("cluster", self._group[slot.task_manager].address, Deploy(code))
+        self._life.network.send_surely("cluster", self._running[slot.task_manager].address, Deploy(code))
 
     def kill(self, slot: Slot, task_address: str) -> None:
-        self._end(cancel=True)
+        self._end([slot], cancel=True)
+
+    def kill_all(self, tasks: Sequence[tuple[Slot, str]]) -> None:
+        self._end([slot for slot, _ in tasks], cancel=True)
 
     def release(self, slots: Sequence[Slot]) -> None:
-        self._end(cancel=False)
+        self._end(slots, cancel=False)
 
     def on_failure(self, listener: Callable[[str, str], None]) -> None:
         self._listener = listener
 
-    def _end(self, *, cancel: bool) -> None:
-        group, self._group = list(self._group.values()), {}
-        self._losses.clear()
+    def _end(self, slots: Sequence[Slot], *, cancel: bool) -> None:
+        names = sorted({slot.task_manager for slot in slots} & self._running.keys())
+        group = [self._running.pop(name) for name in names]
+        self._losses = [loss for loss in self._losses if loss[1] not in names]
         if not group:
             return
         # What they are at goes on until they hear of it: messages of the attempt that is given up, and its work on the storage and on sinks.
@@ -99,7 +104,7 @@ class SimulatedCluster(ClusterBackend):
 
     def died(self, process: SimulatedTaskManager, reason: str) -> None:
         """A process has ended that nobody has told to. What it said before comes first."""
-        if self._group.get(process.peer_name) is process:
+        if self._running.get(process.peer_name) is process:
             due_s = self._life.network.arrived_s(process) + self._random.random() * _NOTICED_S
             self._losses.append((due_s, process.peer_name, reason))
 
@@ -127,7 +132,7 @@ class SimulatedCluster(ClusterBackend):
         return False
 
     def _silent(self) -> list[SimulatedTaskManager]:
-        return [process for process in self._group.values() if process.stopped_s is not None and not process.dead]
+        return [process for process in self._running.values() if process.stopped_s is not None and not process.dead]
 
     def _given_up_s(self, process: SimulatedTaskManager) -> float:
         # A JobManager that stood still itself does not blame others for it.

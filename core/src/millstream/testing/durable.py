@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from millstream.checkpoint.manifest import read_state_file
 from millstream.checkpoint.store import CompletedCheckpoints
 from millstream.contracts.checkpoint_storage import CheckpointStorageContext
-from millstream.runtime.launch import find_checkpoint_storage
+from millstream.runtime.storages import find_checkpoint_storage
 from millstream.testing.storage import DiskStorage
 
 if TYPE_CHECKING:

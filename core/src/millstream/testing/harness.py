@@ -224,7 +224,7 @@ class OperatorHarness:
             tasks=[item.task for item in saved],
         )
         files = {item.task.file: item.data for item in saved if item.task.file is not None}
-        plan = RestorePlan(manifest, self._job, "the snapshots")
+        plan = RestorePlan(manifest, "the snapshots")
         part = plan.for_operator(self._described, self._subtask.subtask, self._parallelism)
         return StateReader(files.__getitem__, "the snapshots").load(part, checkpoint_id)
 

@@ -11,6 +11,8 @@ from millstream.runtime.embedded import EmbeddedClusterBackend
 from millstream.runtime.job_status import JobStatus
 from millstream.runtime.launch import Launcher
 from millstream.runtime.processes.task_store import open_task_store
+from millstream.runtime.savepoints import SavepointStores
+from millstream.runtime.storages import find_checkpoint_storage
 from millstream.testing.cluster import SimulatedCluster
 from millstream.testing.durable import NothingVisibleTooEarly
 from millstream.testing.fault_plan import FaultPlan
@@ -122,7 +124,11 @@ class Life(SimulatedProcess):
             assert self.job is not None  # noqa: S101 - it has tasks
             return getattr(self.job.store, method)(*arguments)
 
-        return Stores(open_store if kept is not None and kept.durable else None, find if elsewhere is not None else None, ask)
+        def savepoints(storage: Storage) -> SavepointStores:
+            return SavepointStores(lambda location: find_checkpoint_storage(self._simulation.plugins, location), storage)
+
+        opens = open_store if kept is not None and kept.durable else None
+        return Stores(opens, find if elsewhere is not None else None, ask, savepoints)
 
     # --- turns
 

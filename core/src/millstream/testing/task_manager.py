@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from millstream.contracts.checkpoint_storage import CheckpointStore
     from millstream.ports import Storage
     from millstream.runtime.processes.task_store import TaskStore
+    from millstream.runtime.savepoints import SavepointStores
     from millstream.testing.connection import SimulatedConnection
     from millstream.testing.fault_plan import FaultPlan
     from millstream.testing.process import Parties
@@ -45,11 +46,13 @@ class Stores(NamedTuple):
         open: the store of a process with that storage; None where they are in the memory of the JobManager's process.
         find: the store of the checkpoint from elsewhere that the run went on from; None when there is none.
         ask: a method of the JobManager's store.
+        savepoints: the stores of savepoints, with that storage.
     """
 
     open: Callable[[Storage], TaskStore] | None
     find: Callable[[Storage], CheckpointStore] | None
     ask: Callable[..., Any]
+    savepoints: Callable[[Storage], SavepointStores]
 
 
 class SimulatedTaskManager(SimulatedProcess):
@@ -125,7 +128,8 @@ class SimulatedTaskManager(SimulatedProcess):
         store = self._store or AskedStore(stores.ask)
         restored = stores.find(self.storage) if stores.find is not None else store
         self._exchange = RemoteExchange(self.peer_name, self.connections)  # type: ignore[arg-type]  # it has all that is asked of one
-        self._tasks = TaskManager(self._ports, MetricRegistry(self.world.clock), store, restored, lambda: None)
+        savepoints = stores.savepoints(self.storage)
+        self._tasks = TaskManager(self._ports, MetricRegistry(self.world.clock), store, restored, savepoints, lambda: None)
 
     def leave(self, *, cancel: bool) -> None:
         """It was told to end, closes what its tasks have open if it is to, and is gone."""

@@ -10,6 +10,8 @@ from millstream.checkpoint.messages import (
     CheckpointAcknowledged,
     CheckpointCompleted,
     CheckpointDeclined,
+    EndSources,
+    SavepointCompleted,
     TriggerCheckpoint,
 )
 from millstream.runtime import user_code
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
     from millstream.testing.process import SimulatedProcess
     from millstream.testing.world import World
 
-_NOTIFICATIONS: Final = (CheckpointCompleted, CheckpointAborted)
-_REQUESTS: Final = (TriggerCheckpoint, CheckpointAcknowledged, CheckpointDeclined)
+_NOTIFICATIONS: Final = (CheckpointCompleted, CheckpointAborted, SavepointCompleted)
+_REQUESTS: Final = (TriggerCheckpoint, CheckpointAcknowledged, CheckpointDeclined, EndSources)
 _QUICK_S: Final = 0.002
 _SLOW_S: Final = 0.05
 _LATE_S: Final = 2.0

@@ -90,7 +90,9 @@ ELEMENTS = (
     batches()
     | st.builds(Watermark, TIMES)
     | st.builds(WatermarkStatus, st.booleans())
-    | st.builds(Barrier, st.integers(1, 2**63 - 1), st.integers(0, 2**62), st.booleans())
+    | st.builds(
+        Barrier, st.integers(1, 2**63 - 1), st.integers(0, 2**62), st.booleans(), st.booleans(), st.sampled_from(["", "/sp/größe-1", "s3://a/b"])
+    )
     | st.just(EndOfInput())
 )
 

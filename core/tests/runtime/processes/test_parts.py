@@ -201,10 +201,9 @@ def test_slots_are_divided_among_the_processes_neighbours_together_and_each_gran
     first = cluster.acquire(4)
     assert [slot.task_manager for slot in first] == ["worker-1-0", "worker-1-0", "worker-1-1", "worker-1-1"]
     assert len({slot.slot_id for slot in first}) == 4
-    group = cluster._group
-    assert group is not None
+    workers = [worker for group in cluster._groups for worker in group.workers.values()]
     cluster.release(first)
-    assert [worker.process.returncode for worker in group.workers.values()] == [0, 0]
+    assert [worker.process.returncode for worker in workers] == [0, 0]
     second = cluster.acquire(1)
     assert [slot.task_manager for slot in second] == ["worker-2-0"]
     cluster.kill(second[0], "task/0/0/0")
@@ -236,9 +235,8 @@ def test_a_deployment_that_cannot_be_read_is_a_failure_of_that_task() -> None:
     arrived, said = threading.Event(), []
     transport.bind(JOB_MANAGER, lambda message: (said.append(message), arrived.set()))
     slots = cluster.acquire(1)
-    assert cluster._group is not None
     code = user_code.dumps(ThereIsNoSuchClass()).replace(b"ThereIsNoSuchClass", b"ThereIsNotSuchClas")
-    cluster._group.send("worker-1-0", Kind.DEPLOY, user_code.dumps((SubtaskId(3, 1), 7, "job", "map", code)))
+    cluster._groups[0].send("worker-1-0", Kind.DEPLOY, user_code.dumps((SubtaskId(3, 1), 7, "job", "map", code)))
     assert arrived.wait(30)
     cluster.release(slots)
     (message,) = said

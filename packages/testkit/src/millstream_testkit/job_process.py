@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Final, Protocol
 
 from millstream_testkit.counting import COUNT_VARIABLE
@@ -19,6 +23,14 @@ if TYPE_CHECKING:
 
 POLL_S: Final = 0.02
 """Time between two looks at the process and its target."""
+
+
+@cache
+def _compiled() -> str:
+    """A folder for compiled modules, for as long as this process lives: where nobody else finds, or has put, any."""
+    folder = tempfile.mkdtemp(prefix="millstream-compiled-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 @dataclass(frozen=True)
@@ -42,6 +54,9 @@ class ProcessOptions:
     def environment(self) -> dict[str, str]:
         """Of the process; nothing of the engine's settings is inherited."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("MILLSTREAM_")}
+        if inherited.pop("PYTHONDONTWRITEBYTECODE", None):
+            # Each process would compile all it imports, which takes longer than most jobs of the kit.
+            inherited["PYTHONPYCACHEPREFIX"] = _compiled()
         return {**inherited, **{name: value for name, value in self.own_variables().items() if value}}
 
 
@@ -120,6 +135,15 @@ class JobProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        """The exit code; None while it runs."""
+        return self._process.poll()
 
     def wait(self, timeout_s: float, look: Callable[[], None]) -> int | None:
         """Waits for the end, calling `look` all the while. The exit code; None when the process had to be killed for taking too long."""

@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from millstream.contracts import checkpoint_storage, sink, two_phase_commit, write_ahead
-from millstream.ports import crash_point
+from millstream.ports import crash_point, declare_crash_points
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -24,6 +24,10 @@ MOST_STEPS: Final = 200
 """Of one call that are told apart; later ones pass no point."""
 
 _CONTRACT_FILES = {module.__file__ for module in (checkpoint_storage, sink, two_phase_commit, write_ahead)}
+
+
+for _method in METHODS:
+    declare_crash_points(f"testkit.{_method}.", "the connector's code has made so many calls")
 
 
 def step_names(method: str) -> list[str]:

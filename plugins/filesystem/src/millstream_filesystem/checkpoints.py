@@ -6,6 +6,11 @@
     <root>/<job>/taskowned/           empty so far
     <root>/<job>/<name>               small documents
 
+A savepoint has a folder of its own, which somebody may move, copy or rename:
+
+    <folder>/_savepoint               says that it is one
+    <folder>/chk-<id>/                as above
+
 Names that start with `.` are temporary, except `.highest-<id>`, which remembers an id whose folder was deleted.
 """
 
@@ -35,6 +40,7 @@ _HIGHEST: Final = re.compile(r"\.highest-(\d+)", re.ASCII)
 _FENCED: Final = re.compile(r"\.fenced-(\d+)", re.ASCII)
 _TEMPORARY: Final = re.compile(r"\..+\.\d+-\d+\.tmp", re.ASCII)
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]*", re.ASCII)
+_SAVEPOINT: Final = "_savepoint"
 _RESERVED: Final = re.compile(r"chk-\d+|shared|taskowned", re.ASCII)
 
 
@@ -67,11 +73,34 @@ class FilesystemCheckpointStorage(CheckpointStorage):
         folder = local_path("The path of a checkpoint", location)
         if folder.endswith(f"/{_MANIFEST}"):
             folder = folder.removesuffix(f"/{_MANIFEST}")
+        if storage.info(f"{folder}/{_SAVEPOINT}") is not None:
+            savepoint = FilesystemSavepointStore(storage, folder, folder)
+            ids = savepoint.published()
+            if not ids:
+                why = f"the savepoint has no manifest ({_MANIFEST}), so it was never completed: its folder can be deleted"
+                raise NoCheckpointToResume(path=folder, why=why)
+            return savepoint, ids[-1]
         job_folder, _, name = folder.rpartition("/")
         match = _CHECKPOINT.fullmatch(name)
         if match is None or storage.info(f"{folder}/{_MANIFEST}") is None:
             raise NoCheckpointToResume(path=folder, why=_why_none(storage, folder, is_named_so=match is not None))
         return FilesystemCheckpointStore(storage, job_folder, job_folder), int(match[1])
+
+    def open_savepoint(self, location: str, storage: Storage) -> FilesystemSavepointStore:
+        folder = local_path("The path of a savepoint", location)
+        return FilesystemSavepointStore(storage, folder.rpartition("/")[0] or "/", folder)
+
+    def delete_savepoint(self, location: str, storage: Storage) -> None:
+        folder = local_path("The path of a savepoint", location)
+        if storage.info(folder) is None:
+            return
+        if storage.info(f"{folder}/{_SAVEPOINT}") is None:
+            raise NoCheckpointToResume(path=folder, why=f"it is not the folder of a savepoint, which has a file {_SAVEPOINT}")
+        store = self.open_savepoint(folder, storage)
+        for number in {*store.published(), *store.unpublished()}:
+            store.delete(number)
+        storage.delete_tree(folder)
+        storage.sync_folder(folder.rpartition("/")[0] or "/")
 
     def jobs(self, storage: Storage) -> Sequence[str]:
         root = str(self.root)
@@ -149,7 +178,7 @@ class FilesystemCheckpointStore(CheckpointStore):
         """
         self._put_back()
         for number in self.unpublished():
-            folder, aside = self.location(number), f"{self._job_folder}/.fenced-{number}"
+            folder, aside = self._folder_of(number), f"{self._job_folder}/.fenced-{number}"
             if self._storage.info(folder) is None:
                 continue
             self._remember(max(number, self.highest_id()))
@@ -169,13 +198,13 @@ class FilesystemCheckpointStore(CheckpointStore):
             if match is None:
                 continue
             if self._storage.info(f"{aside}/{_MANIFEST}") is not None:
-                self._storage.rename(aside, self.location(int(match[1])))
+                self._storage.rename(aside, self._folder_of(int(match[1])))
                 self._storage.sync_folder(self._job_folder)
             else:
                 self._storage.delete_tree(aside)
 
     def published(self) -> Sequence[int]:
-        return [number for number in self._ids() if self._storage.info(f"{self.location(number)}/{_MANIFEST}") is not None]
+        return [number for number in self._ids() if self._storage.info(f"{self._folder_of(number)}/{_MANIFEST}") is not None]
 
     def unpublished(self) -> Sequence[int]:
         published = set(self.published())
@@ -186,7 +215,7 @@ class FilesystemCheckpointStore(CheckpointStore):
         return max(self._ids(), default=0)
 
     def read_manifest(self, checkpoint_id: int) -> bytes:
-        folder = self.location(checkpoint_id)
+        folder = self._folder_of(checkpoint_id)
         data = self._read(f"{folder}/{_MANIFEST}")
         # Who published it may have died before its name was durable. Whoever goes on from here must not lose it again.
         self._storage.sync_folder(folder)
@@ -194,10 +223,10 @@ class FilesystemCheckpointStore(CheckpointStore):
         return data
 
     def read_file(self, checkpoint_id: int, name: str) -> bytes:
-        return self._read(f"{self.location(checkpoint_id)}/{_checked(name)}")
+        return self._read(f"{self._folder_of(checkpoint_id)}/{_checked(name)}")
 
     def delete(self, checkpoint_id: int) -> None:
-        folder = self.location(checkpoint_id)
+        folder = self._folder_of(checkpoint_id)
         if self._storage.info(folder) is None:
             return
         if checkpoint_id == self.highest_id():
@@ -210,7 +239,7 @@ class FilesystemCheckpointStore(CheckpointStore):
         self._begun.pop(checkpoint_id, None)
 
     def withdraw(self, checkpoint_id: int) -> None:
-        written, folder = self._begun.pop(checkpoint_id, None), self.location(checkpoint_id)
+        written, folder = self._begun.pop(checkpoint_id, None), self._folder_of(checkpoint_id)
         # A publish that reported an error may have happened all the same: what is published stays.
         if written is None or self._storage.info(f"{folder}/{_MANIFEST}") is not None:
             return
@@ -267,7 +296,10 @@ class FilesystemCheckpointStore(CheckpointStore):
         return [name for name in self._names(self._job_folder) if _NAME.fullmatch(name) and not _RESERVED.fullmatch(name)]
 
     def location(self, checkpoint_id: int | None = None) -> str:
-        return self._job_folder if checkpoint_id is None else f"{self._job_folder}/chk-{checkpoint_id}"
+        return self._job_folder if checkpoint_id is None else self._folder_of(checkpoint_id)
+
+    def _folder_of(self, checkpoint_id: int) -> str:
+        return f"{self._job_folder}/chk-{checkpoint_id}"
 
     def _write_new(self, folder: str, name: str, parts: Iterable[bytes], before_rename: Callable[[], None]) -> None:
         temporary = self._write_temporary(folder, name, parts)
@@ -330,7 +362,7 @@ class FilesystemCheckpointStore(CheckpointStore):
 
     def _make_checkpoint_folder(self, checkpoint_id: int) -> str:
         self._make_job_folder()
-        folder = self.location(checkpoint_id)
+        folder = self._folder_of(checkpoint_id)
         if self._storage.info(folder) is None:
             self._storage.make_folder(folder)
             self._storage.sync_folder(self._job_folder)
@@ -342,6 +374,32 @@ class FilesystemCheckpointStore(CheckpointStore):
             return
         self._storage.make_folder(f"{self._job_folder}/shared")
         self._storage.make_folder(f"{self._job_folder}/taskowned")
+        sync_names(self._storage, self._job_folder, self._root)
+        self._ready = True
+
+
+class FilesystemSavepointStore(FilesystemCheckpointStore):
+    """One savepoint in its folder. Its id is used for nothing else there, so that none is remembered."""
+
+    def withdraw(self, checkpoint_id: int) -> None:
+        super().withdraw(checkpoint_id)
+        if self._names(self._job_folder) == [_SAVEPOINT]:
+            self._forget(f"{self._job_folder}/{_SAVEPOINT}")
+            with suppress(OSError):  # another process begins to write, or was faster
+                self._storage.delete_folder(self._job_folder)
+
+    def location(self, checkpoint_id: int | None = None) -> str:
+        return self._job_folder
+
+    def _remember(self, checkpoint_id: int) -> None:
+        pass
+
+    def _make_job_folder(self) -> None:
+        if self._ready:
+            return
+        self._storage.make_folder(self._job_folder)
+        with suppress(FileExistsError):  # another process, or thread, was faster
+            self._storage.open_write(f"{self._job_folder}/{_SAVEPOINT}").close()
         sync_names(self._storage, self._job_folder, self._root)
         self._ready = True
 

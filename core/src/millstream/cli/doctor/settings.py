@@ -72,7 +72,7 @@ def _names(resolved: Resolved, plugins: PluginManager) -> Iterator[Finding]:
     """Names of plugins that nobody offers."""
     settings = resolved.settings
     asked: list[tuple[str, Role, str]] = [("state.backend", "state_backend", settings.state.backend)]
-    asked += [("metrics.reporters", "metrics_reporter", name) for name in settings.metrics.reporters]
+    asked += [("metrics.reporters", "metrics_reporter", name.partition(":")[0]) for name in settings.metrics.reporters]
     for key, role, name in asked:
         try:
             plugins.find(role, name)

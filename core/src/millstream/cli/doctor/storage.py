@@ -11,7 +11,7 @@ from millstream.cli.doctor.folder import folder_findings
 from millstream.cli.texts import counted, size_text, time_text
 from millstream.contracts.checkpoint_storage import CheckpointStorageContext
 from millstream.errors import MillstreamError
-from millstream.runtime.launch import find_checkpoint_storage
+from millstream.runtime.storages import find_checkpoint_storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

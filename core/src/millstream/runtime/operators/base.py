@@ -13,6 +13,7 @@ from millstream.runtime.partition import copy_batch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from millstream.checkpoint.manifest import AheadRange
     from millstream.contracts.metrics import MetricGroup
     from millstream.contracts.sink import AnySink
     from millstream.contracts.source import Source
@@ -84,6 +85,7 @@ class OperatorContext:
         restored: what a checkpoint left for this operator.
         origin: where the batch at hand was read; one object for all operators of the task.
         rewound_from: run id of the checkpoint, when it is rewound into a new run; else None.
+        allow_non_restored_state: state of the checkpoint that nobody declares is left behind.
         strict_state: look for functions that change what they read from state without writing it back.
     """
 
@@ -111,6 +113,7 @@ class OperatorContext:
     origin: Origin
     rewound_from: str | None = None
     strict_state: bool = False
+    allow_non_restored_state: bool = False
     source: Source[Any] | None = None
     sink: AnySink | None = None
     accumulators: dict[str, Any] = field(default_factory=dict)
@@ -129,11 +132,13 @@ class OperatorSnapshot:
         tables: keyed state on its way to bytes; None when there is none.
         lists: what a checkpoint deals out by item, by name.
         lanes: items of lane lists, by name, each with its lane.
+        ahead: key groups whose event time had come further than the operator's.
     """
 
     tables: TableSnapshot | None = None
     lists: dict[str, StoredItems] = field(default_factory=dict)
     lanes: dict[str, list[tuple[int, bytes]]] = field(default_factory=dict)
+    ahead: list[AheadRange] = field(default_factory=list)
 
 
 class Operator(ABC):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar, overload
+import logging
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from millstream.contracts.context import Accumulator, RuntimeContext
 from millstream.contracts.functions import RichFunction
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from millstream.contracts.state_handles import AggregatingState, BroadcastState, ListState, MapState, ReducingState, ValueState
     from millstream.state.annotated import Annotation
     from millstream.state.keyed import KeyedStateStore
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -140,10 +143,13 @@ class FunctionOperator(Operator):
                 raise failure from error
         for name, parts in self._lists.undeclared().items():
             if any(part.items for part in parts):
-                self._refuse_undeclared(name)
+                self._undeclared(name)
 
-    def _refuse_undeclared(self, state: str) -> NoReturn:
-        """State that nobody takes over would be lost with the next checkpoint."""
+    def _undeclared(self, state: str) -> None:
+        """State that nobody takes over is lost with the next checkpoint."""
+        if self.context.allow_non_restored_state:
+            log.warning("state %r of operator %s is left behind: the operator does not declare it", state, self.context.where)
+            return
         raise UndeclaredState(operator=self.context.name, uid=self.context.uid, state=state)
 
     def snapshot(self, checkpoint_id: int) -> OperatorSnapshot:

@@ -81,7 +81,7 @@ class KeyedOperator(FunctionOperator):
         super().open()
         for name, parts in self.keyed.undeclared().items():
             if any(part.chunks for part in parts):
-                self._refuse_undeclared(name)
+                self._undeclared(name)
 
     def _swapped(self) -> None:
         self.keyed.rebind()

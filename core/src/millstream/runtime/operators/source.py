@@ -94,7 +94,8 @@ class SourceOperator(Operator):
         if isinstance(message, SplitsAssigned):
             self._add_splits(message.splits)
         elif isinstance(message, NoMoreSplits):
-            self._event_time.nothing_to_read()
+            if not self.ended:
+                self._event_time.nothing_to_read()
             self.reader.no_more_splits()
         else:
             self.reader.receive(message.message)

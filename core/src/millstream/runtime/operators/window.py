@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from millstream.contracts.functions import ProcessWindowFunction, WindowContext
 from millstream.errors import MillstreamError, MissingTimestamps
 from millstream.records import RecordBatch
+from millstream.runtime.operators.ahead import KeyGroupsAhead
 from millstream.runtime.operators.function import own_copy, serializer_of
 from millstream.runtime.operators.keyed import KeyedBy, KeyedOperator
 from millstream.runtime.operators.process import SideOutputs
@@ -75,7 +76,7 @@ class WindowOperator(KeyedOperator):
         window_function: gets the contents when the window fires; None emits them as they are.
     """
 
-    _kind: ClassVar[str]
+    kind: ClassVar[str]
     _contents: ClassVar[Contents]
     _watched_as: ClassVar[WatchedContents] = "written"
 
@@ -95,17 +96,19 @@ class WindowOperator(KeyedOperator):
         self._late_records = self.context.metrics.counter("numLateRecordsDropped")
         self._ctx = WindowFunctionContext(self)
         values = serializer_of(self._value_type, self._annotation)
-        self.keyed.declare_table("@window", self._kind, "namespaced", values, self._bind, self._watched_as, self._value_type)
+        self.keyed.declare_table("@window", self.kind, "namespaced", values, self._bind, self._watched_as, self._value_type)
         if self._watch is not None:
             self._watch_function(self._watch)
         self._loops = window_loops(self._contents)
         self._loop_arguments = [getattr(self, attribute) for _, attribute in self._contents.arguments]
-        size, lateness = self._assigner.size_ms, self._lateness_ms
+        self._ahead = KeyGroupsAhead(self.context.restored.ahead, self._key_group_of)
+        size = self._assigner.size_ms
         for start in sorted(self._windows):
             # A restored window that was complete at the restored watermark has fired; it only waits for its end of life.
             complete = start + size - 1 <= self.watermark
-            heapq.heappush(self._expiring if complete and lateness else self._heap, start)
+            heapq.heappush(self._expiring if complete else self._heap, start)
         super().open()
+        self._remove_expired()  # the allowed lateness may be less than it was
 
     def _bind(self, table: MutableMapping[Any, Any]) -> None:
         self._windows = table
@@ -124,8 +127,29 @@ class WindowOperator(KeyedOperator):
         if timestamps is None:
             raise MissingTimestamps(operator=self.context.name)
         self._records_in.count += len(values)
+        if self._ahead:
+            for value, timestamp in zip(values, timestamps, strict=True):
+                self._process_ahead(value, timestamp)
+        else:
+            self._process(values, timestamps, batch.highest)
+
+    def _process_ahead(self, value: Any, timestamp: int) -> None:
+        """One record, whose window may be complete for its key though not for all keys."""
+        try:
+            ahead = self._ahead.watermark_of(self._key(value))
+            if ahead > self.watermark and self._assigner.start_of(timestamp) + self._assigner.size_ms - 1 <= ahead:
+                self._straggler(value, timestamp, ahead)
+                return
+        except MillstreamError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a user function raises goes to the policy
+            self.record_failed(self._user_function, error, value)
+            return
+        self._process([value], [timestamp], timestamp)
+
+    def _process(self, values: list[Any], timestamps: list[int], highest: int | None) -> None:
         rest, times = iter(values), iter(timestamps)
-        in_one_window = self._in_one_window(timestamps, batch.highest)
+        in_one_window = self._in_one_window(timestamps, highest)
         while True:
             try:
                 if in_one_window:
@@ -182,18 +206,21 @@ class WindowOperator(KeyedOperator):
         self._current, self._lo, self._hi = contents, start, end
         return contents, start, end
 
-    def _straggler(self, value: Any, timestamp: int) -> None:
-        """A record whose window is complete: fires it again while it is allowed, else is late."""
+    def _straggler(self, value: Any, timestamp: int, ahead: int | None = None) -> None:
+        """A record whose window is complete, at least for its key: fires it again while it is allowed, else is late.
+
+        `ahead` is the event time of the key's group when that is not the operator's.
+        """
         start = self._assigner.start_of(timestamp)
         max_timestamp = start + self._assigner.size_ms - 1
-        if max_timestamp + self._lateness_ms <= self.watermark:
+        if max_timestamp + self._lateness_ms <= (self.watermark if ahead is None else ahead):
             self._late(value, timestamp)
             return
         contents = self._windows.get(start)
         if contents is None:
             self._windows[start] = {}
             contents = self._windows[start]
-            heapq.heappush(self._expiring, start)
+            heapq.heappush(self._expiring if max_timestamp <= self.watermark else self._heap, start)
         key = self._key(value)
         self._new_key(key)
         self._add_one(contents, key, value)
@@ -215,14 +242,24 @@ class WindowOperator(KeyedOperator):
         while heap and heap[0] + size - 1 <= timestamp:
             start = heapq.heappop(heap)
             self._forget_current()
-            self._fire(start, self._windows[start].items())
+            self._fire(start, self._not_fired(start + size - 1, self._windows[start].items()))
             if start + size - 1 + self._lateness_ms <= timestamp:
                 self._remove(start)
             else:
                 heapq.heappush(self._expiring, start)
-        while self._expiring and self._expiring[0] + size - 1 + self._lateness_ms <= timestamp:
-            self._remove(heapq.heappop(self._expiring))
+        self._remove_expired()
+        self._ahead.reached(timestamp)
         self.output.emit_watermark(timestamp)
+
+    def _not_fired(self, max_timestamp: int, entries: Iterable[tuple[Any, Any]]) -> Iterable[tuple[Any, Any]]:
+        """Without the keys for which the window was complete before a restore lowered the watermark."""
+        ahead = self._ahead
+        return [entry for entry in entries if ahead.watermark_of(entry[0]) < max_timestamp] if ahead else entries
+
+    def _remove_expired(self) -> None:
+        expiring, life_ms = self._expiring, self._assigner.size_ms - 1 + self._lateness_ms
+        while expiring and expiring[0] + life_ms <= self.watermark:
+            self._remove(heapq.heappop(expiring))
 
     def _remove(self, start: int) -> None:
         self._forget_current()
@@ -260,13 +297,15 @@ class WindowOperator(KeyedOperator):
 
     def snapshot(self, checkpoint_id: int) -> OperatorSnapshot:
         self._forget_current()
-        return super().snapshot(checkpoint_id)
+        snapshot = super().snapshot(checkpoint_id)
+        snapshot.ahead = list(self._ahead.ranges)
+        return snapshot
 
 
 class ReducingWindowOperator(WindowOperator):
     """Contents are the reduced record."""
 
-    _kind = "reducing window"
+    kind = "reducing window"
     _contents = Contents(
         "reducing",
         first=("current[k] = v",),
@@ -288,7 +327,7 @@ class ReducingWindowOperator(WindowOperator):
 class AggregatingWindowOperator(WindowOperator):
     """Contents are an accumulator."""
 
-    _kind = "aggregating window"
+    kind = "aggregating window"
     _contents = Contents(
         "aggregating",
         first=("current[k] = add(v, create())",),
@@ -319,7 +358,7 @@ class AggregatingWindowOperator(WindowOperator):
 class BufferingWindowOperator(WindowOperator):
     """Contents are all the records, in order of arrival."""
 
-    _kind = "buffering window"
+    kind = "buffering window"
     _watched_as = "appended"
     _contents = Contents("buffering", first=("current[k] = [v]",), later=("old.append(v)",), arguments=())
 

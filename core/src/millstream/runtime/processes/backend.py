@@ -30,7 +30,7 @@ LEAVE_S: Final = 10.0
 
 
 class ProcessClusterBackend(ClusterBackend):
-    """Slots in TaskManager processes. Each attempt has new ones, which end with it.
+    """Slots in TaskManager processes. Each attempt has new ones, which end with it; so has each part of the job that is restarted alone.
 
     Args:
         processes: at most so many; fewer where there are fewer slots.
@@ -51,24 +51,25 @@ class ProcessClusterBackend(ClusterBackend):
         self._metrics = metrics
         self._listener: Callable[[str, str], None] = lambda task_manager, reason: None
         self._grants = 0
-        self._group: ProcessGroup | None = None
+        self._groups: list[ProcessGroup] = []
 
     def acquire(self, count: int) -> Sequence[Slot]:
         self._grants += 1
-        processes = min(self._processes, count)
+        running = sum(len(group.workers) for group in self._groups)
+        processes = min(self._processes - running, count)
         names = [f"worker-{self._grants}-{number}" for number in range(processes)]
         job, options = self._set_up.job_name, self._set_up.options
         program = user_code.dumps(Program(job, user_code.main_module(), user_code.dumps(self._set_up)))
         silence_s = options.heartbeat_timeout.total_seconds()
         hub = ControlHub(self._clock, self._store, self._transport.deliver, self._metrics.receive, self._lost, silence_s)
-        self._transport.set_routes({})
-        self._group = ProcessGroup(names, hub, program, self._clock)
+        if not self._groups:
+            self._transport.set_routes({})
+        self._groups.append(ProcessGroup(names, hub, program, self._clock))
         # Neighbouring slots share a process.
         return [Slot(f"{name}/{slot}", name, str(self._grants)) for slot in range(count) for name in [names[slot * processes // count]]]
 
     def deploy(self, slot: Slot, deployment: TaskDeployment) -> None:
-        group = self._group
-        assert group is not None  # noqa: S101 - a slot was acquired
+        group = next(group for group in self._groups if slot.task_manager in group.workers)
         subtask, attempt = deployment.subtask_id, deployment.attempt
         job, task = deployment.job_name, deployment.vertex.name
         try:
@@ -81,11 +82,13 @@ class ProcessClusterBackend(ClusterBackend):
         group.send(slot.task_manager, Kind.DEPLOY, user_code.dumps((subtask, attempt, job, task, code)))
 
     def kill(self, slot: Slot, task_address: str) -> None:
-        """Ends all processes of the attempt: their tasks are killed together, and each must not outlive the others."""
-        self._end(Kind.CANCEL, KILL_S)
+        self._end([slot], Kind.CANCEL, KILL_S)
+
+    def kill_all(self, tasks: Sequence[tuple[Slot, str]]) -> None:
+        self._end([slot for slot, _ in tasks], Kind.CANCEL, KILL_S)
 
     def release(self, slots: Sequence[Slot]) -> None:
-        self._end(Kind.LEAVE, LEAVE_S)
+        self._end(slots, Kind.LEAVE, LEAVE_S)
 
     def on_failure(self, listener: Callable[[str, str], None]) -> None:
         self._listener = listener
@@ -93,8 +96,11 @@ class ProcessClusterBackend(ClusterBackend):
     def _lost(self, task_manager: str, reason: str) -> None:
         self._listener(task_manager, reason)
 
-    def _end(self, word: Kind, grace_s: float) -> None:
-        group = self._group
-        if group is not None:
-            group.end(word, grace_s)
-            self._group = None
+    def _end(self, slots: Sequence[Slot], word: Kind, grace_s: float) -> None:
+        names = {slot.task_manager for slot in slots}
+        for group in self._groups:
+            group.tell_to_end(names, word)
+        deadline_s = self._clock.monotonic_s() + grace_s
+        for group in self._groups:
+            group.wait_for_end(deadline_s)
+        self._groups = [group for group in self._groups if group.workers]

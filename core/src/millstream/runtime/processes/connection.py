@@ -35,6 +35,8 @@ class Connection:
             sock.setsockopt(socket.SOL_SOCKET, option, _SOCKET_BUFFER)
         self._socket = sock
         self._reader = FrameReader()
+        # One piece of memory for all that comes: a new one of this size for each read costs more than the read.
+        self._input = memoryview(bytearray(_READ))
         self._out: deque[memoryview] = deque()
         self.closed = False
 
@@ -82,17 +84,17 @@ class Connection:
         """
         while not self.closed:
             try:
-                data = self._socket.recv(_READ)
+                count = self._socket.recv_into(self._input)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError:
-                data = b""
-            if not data:
+                count = 0
+            if not count:
                 self.close()
                 self._reader.end()
                 return
-            yield from self._reader.feed(data)
-            if len(data) < _READ:
+            yield from self._reader.feed(self._input[:count])
+            if count < _READ:
                 return
 
     def close(self) -> None:

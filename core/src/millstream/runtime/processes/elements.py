@@ -1,20 +1,24 @@
 """Elements of a channel as payloads of frames, and back.
 
-A batch travels as columns: its timestamps as 64-bit integers, its values through the data codec, which carries plain data and data classes
-exactly and refuses everything else.
+The timestamps of a batch travel as 64-bit integers. Its values go without a word of their types where they are objects of one class that says its
+types (`shapes`), and else through the data codec, which carries plain data and data classes exactly and refuses everything else.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import struct
 import sys
 from array import array
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from millstream.errors import ChangedClass, DamagedState, UnsupportedValue, shorten
 from millstream.records import Barrier, EndOfInput, RecordBatch, Watermark, WatermarkStatus
 from millstream.runtime.processes.frames import MAX_PAYLOAD, ForeignFrames, Kind
+from millstream.runtime.processes.shapes import NoShape, ShapeReader, ShapeWriter
 from millstream.state.data_codec import DataCodec
 from millstream.state.data_codec_pickle import Reader
 from millstream.state.data_codec_stream import ForeignBytes
@@ -27,9 +31,12 @@ if TYPE_CHECKING:
 _BATCH: Final = struct.Struct("!BIq")
 _TIMED: Final = 1
 _HIGHEST: Final = 2
+_SHAPED: Final = 4
+_SHAPE: Final = struct.Struct("!H")
 _WATERMARK: Final = struct.Struct("!q")
 _STATUS: Final = struct.Struct("!?")
-_BARRIER: Final = struct.Struct("!Qq?")
+_BARRIER: Final = struct.Struct("!Qq??")
+"""The location of a savepoint follows."""
 
 
 class NotSendable(Exception):
@@ -76,6 +83,8 @@ class ElementCodec:
 
     def __init__(self, longest: int = MAX_PAYLOAD) -> None:
         self._values = ExchangeCodec()
+        self._shapes = ShapeWriter()
+        self._shape_reader = ShapeReader()
         self._longest = longest
 
     def encode(self, element: Element) -> Iterator[tuple[Kind, bytes]]:
@@ -89,7 +98,8 @@ class ElementCodec:
         elif isinstance(element, Watermark):
             yield Kind.WATERMARK, _WATERMARK.pack(element.timestamp)
         elif isinstance(element, Barrier):
-            yield Kind.BARRIER, _BARRIER.pack(element.checkpoint_id, element.timestamp_ms, element.aligned)
+            head = _BARRIER.pack(element.checkpoint_id, element.timestamp_ms, element.aligned, element.last)
+            yield Kind.BARRIER, head + os.fsencode(element.savepoint)
         elif isinstance(element, WatermarkStatus):
             yield Kind.STATUS, _STATUS.pack(element.idle)
         else:
@@ -97,10 +107,7 @@ class ElementCodec:
 
     def _encode_batch(self, batch: RecordBatch[Any]) -> Iterator[tuple[Kind, bytes]]:
         count = len(batch.values)
-        try:
-            values = self._values.encode_many(batch.values)
-        except UnsupportedValue as error:
-            raise NotSendable(_first_refused(self._values, batch.values), str(error)) from None
+        shaped, values = self._encode_values(batch.values)
         times = array("q", batch.timestamps).tobytes() if batch.timestamps is not None else b""
         if _BATCH.size + len(times) + len(values) > self._longest:
             if count == 1:
@@ -109,8 +116,17 @@ class ElementCodec:
                 timestamps = batch.timestamps[part] if batch.timestamps is not None else None
                 yield from self._encode_batch(RecordBatch(batch.values[part], timestamps, batch.highest))
             return
-        flags = (_TIMED if batch.timestamps is not None else 0) | (_HIGHEST if batch.highest is not None else 0)
+        flags = shaped | (_TIMED if batch.timestamps is not None else 0) | (_HIGHEST if batch.highest is not None else 0)
         yield Kind.RECORDS, b"".join((_BATCH.pack(flags, count, batch.highest or 0), times, values))
+
+    def _encode_values(self, values: list[Any]) -> tuple[int, bytes]:
+        shaped = self._shapes.encode(values) if values else None
+        if shaped is not None:
+            return _SHAPED, b"".join((_SHAPE.pack(len(shaped[0])), *shaped))
+        try:
+            return 0, self._values.encode_many(values)
+        except UnsupportedValue as error:
+            raise NotSendable(_first_refused(self._values, values), str(error)) from None
 
     def decode(self, kind: Kind, payload: bytes) -> Element:
         """The element of a payload.
@@ -124,14 +140,26 @@ class ElementCodec:
             if kind is Kind.WATERMARK:
                 return Watermark(*_WATERMARK.unpack(payload))
             if kind is Kind.BARRIER:
-                return Barrier(*_BARRIER.unpack(payload))
+                number, timestamp_ms, aligned, last = _BARRIER.unpack_from(payload)
+                return Barrier(number, timestamp_ms, aligned, last, os.fsdecode(payload[_BARRIER.size :]))
             if kind is Kind.STATUS:
                 return WatermarkStatus(*_STATUS.unpack(payload))
-        except (struct.error, ValueError, DamagedState) as error:
+        except (struct.error, ValueError, NoShape, DamagedState, msgspec.MsgspecError) as error:
             raise ForeignFrames(f"a frame of kind {kind.name} cannot be read: {error}") from error
         if kind is Kind.END and not payload:
             return EndOfInput()
         raise ForeignFrames(f"a frame of kind {kind.name} and {len(payload)} bytes is no element")
+
+    def _decode_shaped(self, data: bytes) -> list[Any]:
+        (length,) = _SHAPE.unpack_from(data)
+        begin = _SHAPE.size + length
+        name, records = data[_SHAPE.size : begin], memoryview(data)[begin:]
+        values = self._shape_reader.decode(name, records)
+        if values is None and _import(name.decode()):
+            values = self._shape_reader.decode(name, records)
+        if values is None:
+            raise ForeignFrames(f"there is no class {name.decode()} here")
+        return values
 
     def _decode_values(self, data: bytes) -> list[Any]:
         while True:
@@ -151,7 +179,7 @@ class ElementCodec:
             times.frombytes(memoryview(payload)[position : position + 8 * count])
             position += 8 * count
             timestamps = times.tolist()
-        values = self._decode_values(payload[position:])
+        values = self._decode_shaped(payload[position:]) if flags & _SHAPED else self._decode_values(payload[position:])
         if len(values) != count or (timestamps is not None and len(timestamps) != count):
             raise ForeignFrames(f"a batch of {count} records holds {len(values)} values")
         return RecordBatch(values, timestamps, highest if flags & _HIGHEST else None)

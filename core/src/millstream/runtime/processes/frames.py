@@ -90,31 +90,39 @@ class FrameReader:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[Frame]:
-        """The frames that are whole now.
+    def feed(self, data: bytes | memoryview) -> Iterator[Frame]:
+        """The frames that are whole now. What is fed may be overwritten when they have been taken.
 
         Raises:
             ForeignFrames: what arrived cannot be a frame. Nothing behind it can be read.
         """
         buffer = self._buffer
-        buffer += data
-        position, size = 0, HEADER.size
+        if buffer:
+            buffer += data
+            view = memoryview(buffer)
+        else:  # nothing is left of earlier: frames are cut from what came, and only their payloads copied
+            view = memoryview(data)
+        position, size, length_of_view = 0, HEADER.size, len(view)
         try:
-            while len(buffer) - position >= size:
-                length, channel, number = HEADER.unpack_from(buffer, position)
+            while length_of_view - position >= size:
+                length, channel, number = HEADER.unpack_from(view, position)
                 kind = KINDS.get(number)
                 if kind is None:
                     raise ForeignFrames(f"there is no kind of frame {number}")
                 if length > MAX_PAYLOAD:
                     raise ForeignFrames(f"a frame of {length} bytes is announced, and {MAX_PAYLOAD} is the most")
                 end = position + size + length
-                if len(buffer) < end:
+                if length_of_view < end:
                     break
-                payload = bytes(memoryview(buffer)[position + size : end])
+                payload = bytes(view[position + size : end])
                 position = end
                 yield Frame(channel, kind, payload)
         finally:
-            del buffer[:position]
+            if buffer:
+                view.release()
+                del buffer[:position]
+            else:
+                buffer += view[position:]
 
     def end(self) -> None:
         """The stream has ended.

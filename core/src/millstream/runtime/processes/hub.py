@@ -30,6 +30,10 @@ _PINGS: Final = 5
 """Signs of life asked for within the time after which a process without one is given up."""
 
 
+START_S: Final = 60.0
+"""How long a process may take to its first sign of life, at least: to start an interpreter takes what a busy machine makes of it."""
+
+
 @dataclass(eq=False)
 class WorkerProcess:
     """A TaskManager process, as its JobManager sees it.
@@ -38,6 +42,8 @@ class WorkerProcess:
         outputs: what it writes and this process hands on.
         expected: it was told to end, so that its end is no loss.
         said: why it ends, in its own words.
+        heard_s: when it gave the last sign of life, or was started.
+        heard: it has given one.
     """
 
     name: str
@@ -47,6 +53,7 @@ class WorkerProcess:
     expected: bool = False
     said: str = ""
     heard_s: float = 0.0
+    heard: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def wait(self, timeout_s: float) -> None:
@@ -157,7 +164,7 @@ class ControlHub:
     def _listen(self, worker: WorkerProcess) -> None:
         try:
             for frame in worker.connection.receive():
-                worker.heard_s = self._clock.monotonic_s()
+                worker.heard_s, worker.heard = self._clock.monotonic_s(), True
                 self._take(worker, frame)
         except ForeignFrames:
             worker.connection.close()
@@ -186,8 +193,9 @@ class ControlHub:
             return user_code.dumps((None, error))
 
     def _look_after(self, worker: WorkerProcess, now_s: float) -> None:
-        if now_s - worker.heard_s > self._silence_s and not worker.expected:
-            worker.said = f"it gave no sign of life for {self._silence_s:g} s (execution.heartbeat_timeout)"
+        silence_s = self._silence_s if worker.heard else max(self._silence_s, START_S)
+        if now_s - worker.heard_s > silence_s and not worker.expected:
+            worker.said = f"it gave no sign of life for {silence_s:g} s (execution.heartbeat_timeout)"
             worker.process.kill()
         elif not worker.connection.closed:
             worker.connection.queue(0, Kind.PING, b"")

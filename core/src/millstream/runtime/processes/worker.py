@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from millstream.contracts.checkpoint_storage import CheckpointStorageContext
 from millstream.errors import JobCodeUnusable, MillstreamError
 from millstream.graph.execution_graph import ExecutionState, task_address
+from millstream.plugins import default_manager
 from millstream.ports import LocalStorage, SeededRandom, SystemClock, ThreadExecutor
 from millstream.runtime import user_code
 from millstream.runtime.collector import THRESHOLDS
@@ -29,6 +30,8 @@ from millstream.runtime.processes.remote_exchange import RemoteExchange
 from millstream.runtime.processes.task_store import TaskStore, note_outcome, open_task_store
 from millstream.runtime.processes.transports import TaskTransport
 from millstream.runtime.processes.wakeup import Wakeup
+from millstream.runtime.savepoints import SavepointStores
+from millstream.runtime.storages import find_checkpoint_storage
 from millstream.runtime.task_manager import TaskManager
 
 if TYPE_CHECKING:
@@ -159,6 +162,8 @@ class Worker:
             self._trouble = error
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's script; told when a task is deployed, as that task's failure
             self._trouble = JobCodeUnusable.of(error, what=what, job=program.job_name)
+        finally:
+            gc.enable()
 
     def _begin(self, set_up: SetUp) -> None:
         if set_up.log_level is not None:
@@ -174,7 +179,8 @@ class Worker:
         if set_up.restored is not None:
             restored, _ = set_up.restored[0].find(set_up.restored[1], storage)
         asked = AskedStore(self._control.ask)
-        self._tasks = TaskManager(ports, self._registry, store or asked, restored or store or asked, self._wakeup.wake)
+        savepoints = SavepointStores(lambda location: find_checkpoint_storage(default_manager(), location), storage)
+        self._tasks = TaskManager(ports, self._registry, store or asked, restored or store or asked, savepoints, self._wakeup.wake)
 
     def _deploy(self, subtask: SubtaskId, attempt: int, job: str, task: str, code: bytes) -> None:
         trouble, deployment = self._trouble, None

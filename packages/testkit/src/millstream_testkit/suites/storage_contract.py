@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import pytest
 
 from millstream.contracts.checkpoint_storage import CheckpointStorageContext
-from millstream.errors import NoCheckpointToResume
+from millstream.errors import NoCheckpointToResume, SavepointsUnsupported
 from millstream.ports import LocalStorage
 from millstream_testkit.demands import Sampling, declares, demand
 from millstream_testkit.storage_checkpoints import FILES, JOB, look, manifest_of, parts_of, problem_of, store_checkpoint
@@ -289,6 +289,34 @@ class StorageContract(StorageContractBase):
         assert store.location() != store.location(3)
         if list(location.storage().jobs(LocalStorage())) != [JOB]:
             note("jobs() does not list the job: tools cannot find its checkpoints without its name")
+
+    @demand("A savepoint has a place of its own, which every process opens by its location, until it is deleted.", when=DURABLE)
+    def test_a_savepoint_has_a_place_of_its_own(self, location: Location, note: Note) -> None:
+        files = LocalStorage()
+        where = f"{location.open().location()}-savepoints/savepoint-1"
+        try:
+            store = location.storage().open_savepoint(where, files)
+        except SavepointsUnsupported:
+            note("open_savepoint() is not there: jobs cannot have savepoints in this storage")
+            return
+        assert list(store.published()) == []
+        where = store.location()
+        error = error_of(lambda: location.storage().find(where, files))
+        assert isinstance(error, NoCheckpointToResume), f"find() of a savepoint that nobody has written ended with {error!r}"
+        for name in FILES:  # each by another process
+            location.storage().open_savepoint(where, files).write_file(7, name, parts_of(7, 0, name))
+        store.publish(7, manifest_of(7, 0))
+        found, number = location.storage().find(where, files)
+        assert (number, problem_of(found, 7), found.location(7)) == (7, "", where)
+        assert look(location.open()).published == {}, "it is among the checkpoints of a job"
+        given_up = location.storage().open_savepoint(f"{where}0", files)
+        given_up.write_file(8, FILES[0], [b"x"])
+        given_up.withdraw(8)
+        for _ in range(2):
+            location.storage().delete_savepoint(where, files)
+        for gone in (where, f"{where}0"):
+            error = error_of(lambda gone=gone: location.storage().find(gone, files))  # type: ignore[misc]
+            assert isinstance(error, NoCheckpointToResume), f"find() of a savepoint that is gone ended with {error!r}"
 
     @demand("A file or manifest that is damaged is noticed, never restored as something else.", when=DURABLE, cases=damage_cases)
     def test_damage_is_noticed(self, location: Location, case: str) -> None:
