@@ -386,6 +386,7 @@ class JobManager:
                 strict_state=self._settings.state.strict,
                 lanes=self._lanes,
                 allow_non_restored_state=self._settings.job.allow_non_restored_state,
+                leadership=self._completed.leadership,
             )
             execution.state = ExecutionState.DEPLOYING
             self._cluster.deploy(self._resources.slot_of(execution.subtask), deployment)

@@ -176,12 +176,17 @@ class Task:
             send_to_coordinator=lambda message: self._send(FromReader(described.uid, self.subtask, deployment.attempt, message, next(said))),  # type: ignore[arg-type]
             restored=restored,
             origin=self._origin,
+            check_leadership=self._check_leadership,
             rewound_from=deployment.rewound_from,
             strict_state=deployment.strict_state,
             allow_non_restored_state=deployment.allow_non_restored_state,
             source=described.source,
             sink=described.sink,
         )
+
+    def _check_leadership(self) -> None:
+        if self.deployment.leadership is not None:
+            self.deployment.leadership.check(self._store)
 
     def _open_tables(self, described: ChainedOperator, on_swap: Callable[[], None]) -> KeyedTables:
         return self.deployment.state_backend.open(
