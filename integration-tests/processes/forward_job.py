@@ -13,11 +13,13 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     for name in ("files", "checkpoints"):
         parser.add_argument(f"--{name}", required=True)
-    for name, default in (("count", 6_000), ("rate", 1_500), ("processes", 2), ("parallelism", 2), ("apart", 0)):
+    for name, default in (("count", 6_000), ("rate", 1_500), ("processes", 2), ("parallelism", 2), ("apart", 0), ("own", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
     options = parser.parse_args()
     env = StreamExecutionEnvironment.get_execution_environment().set_parallelism(options.parallelism)
     env.configure("execution.processes", options.processes)
+    if options.own:
+        env.configure("execution.job_manager", "process")
     env.enable_checkpointing(timedelta(milliseconds=100))
     env.checkpoint_config.set_checkpoint_storage(options.checkpoints)
     env.set_restart_strategy(RestartStrategies.fixed_delay(10, timedelta(0)))

@@ -1399,6 +1399,22 @@ class TaskManagerLost(MillstreamError):
 
 
 @dataclass(kw_only=True, eq=False)
+class JobManagerLost(MillstreamError):
+    """The process with the JobManager of a job is gone. `end` is how it ended."""
+
+    code: ClassVar[str] = "job-manager-lost"
+    permanent: ClassVar[bool] = False
+    job: str
+    end: str
+
+    def sentence(self) -> str:
+        return (
+            f"The JobManager of job {self.job!r} was lost: {self.end}. If nobody ended it, see the log of the system: where memory runs out, "
+            "the kernel kills processes."
+        )
+
+
+@dataclass(kw_only=True, eq=False)
 class RecordNotSendable(MillstreamError):
     """A record cannot go from one process to another."""
 

@@ -348,11 +348,14 @@ class StreamExecutionEnvironment:
 
     def launch(self, job_name: str | None = None) -> LocalJob:
         """The job, made but not started; the program is taken out of the environment."""
+        graph = self._taken(job_name)
+        return Launcher(self.settings(job_name), self.plugins, self._ports).launch(graph)
+
+    def _taken(self, job_name: str | None) -> JobGraph:
         try:
             if CommandLine.intercept is not None:
                 CommandLine.intercept(self, job_name)
-            graph = self.job_graph(job_name)
-            return Launcher(self.settings(job_name), self.plugins, self._ports).launch(graph)
+            return self.job_graph(job_name)
         finally:
             self.graph = StreamGraph()
 
@@ -364,7 +367,12 @@ class StreamExecutionEnvironment:
         Raises:
             JobFailedError: the job failed and was not, or no longer, started again.
         """
-        return Execution(self.launch(job_name), self.settings(job_name)).run()
+        settings = self.settings(job_name)
+        if settings.execution.job_manager == "process" and self._ports is None:
+            from millstream.api.dispatcher import Dispatcher  # jobs in one process need none of this
+
+            return Dispatcher(self._taken(job_name), settings, self.plugins).run()
+        return Execution(self.launch(job_name), settings).run()
 
     def execute_async(self, job_name: str | None = None) -> JobClient:
         """Starts the program on a thread of its own and returns at once."""
@@ -395,7 +403,7 @@ def take_forgotten() -> list[str]:
 @atexit.register
 def _warn_of_forgotten_programs() -> None:
     names = take_forgotten()
-    if user_code.in_worker():
+    if not user_code.is_program():
         return  # a script that is only imported executes nothing
     if names and getattr(sys, "last_value", None) is None:  # a script that failed has more to worry about
         built = ", ".join(repr(name) for name in names[-3:])

@@ -124,6 +124,11 @@ class Execution:
         if manager is not None:
             manager.post(manager.cancel)
 
+    def break_off(self) -> None:
+        """Asks for the end between two turns, without a last checkpoint. Safe from any thread."""
+        self._signals = 2
+        self.job.wakeup.set()
+
     # --- signals
 
     def _interrupted(self) -> bool:

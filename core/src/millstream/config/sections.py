@@ -128,6 +128,11 @@ class ExecutionConfig(Section):
         Maybe(Whole(1, MOST_PROCESSES), "none"),
         "TaskManager processes that the subtasks are divided among; none runs all of them in the process of the program",
     ] = None
+    job_manager: Annotated[
+        Literal["client", "process"],
+        Choice(("client", "process")),
+        "Where the JobManager of a job with `processes` is: in the process of the program, or in one of its own, which is replaced when it dies",
+    ] = "client"
     heartbeat_timeout: Annotated[
         timedelta, Duration(timedelta(milliseconds=100)), "A TaskManager process that gives no sign of life for so long is given up"
     ] = timedelta(seconds=50)

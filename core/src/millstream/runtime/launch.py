@@ -153,6 +153,7 @@ class Launcher:
         plugins: where backends and storages come from.
         ports: the outside world; the real one when None. Another one has one process, whatever the settings say.
         cluster: where tasks run, made of the TaskManager of this process; by default what the settings say.
+        takes_over: a run whose JobManager died: it is gone on with, or found to have ended, whatever the settings say. Empty for none.
     """
 
     def __init__(
@@ -161,7 +162,9 @@ class Launcher:
         plugins: PluginManager,
         ports: Ports | None = None,
         cluster: Callable[[TaskManager], ClusterBackend] = EmbeddedClusterBackend,
+        takes_over: str = "",
     ) -> None:
+        self._takes_over = takes_over
         self._settings = settings
         self._plugins = plugins
         self._real = ports is None and cluster is EmbeddedClusterBackend
@@ -264,6 +267,7 @@ class Launcher:
             lambda run_id: forget_run(job, run_id, self._ports.storage),
             lambda manifest, where: self._fit_of(job, manifest, where),
             keep_on_finish=self._settings.checkpoint.keep_on_finish,
+            takes_over=self._takes_over,
         )
 
     def _fit_of(self, job: JobGraph, manifest: Manifest, where: str) -> Fit:

@@ -6,7 +6,8 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from millstream.errors import DamagedCheckpoint, NoCheckpointToResume, ResumeUndecided, UnknownCheckpointFormat
+from millstream.checkpoint.leadership import leaders
+from millstream.errors import DamagedCheckpoint, LeaderFenced, NoCheckpointToResume, ResumeUndecided, UnknownCheckpointFormat
 from millstream.runtime.clean_up import clean_up_run
 from millstream.runtime.job_manager import JobStart
 
@@ -38,6 +39,7 @@ class Resumption:
         forget: lets the sinks remove what they keep of a run.
         fit_of: compares a checkpoint, and what to call it, with the job.
         keep_on_finish: whether the checkpoints of an ended run stay.
+        takes_over: a run whose JobManager died, which is to be gone on with; empty for none.
     """
 
     def __init__(
@@ -51,7 +53,9 @@ class Resumption:
         fit_of: Callable[[Manifest, str], Fit],
         *,
         keep_on_finish: bool,
+        takes_over: str = "",
     ) -> None:
+        self._takes_over = takes_over
         self._config = config
         self._job_name = job_name
         self._completed = completed
@@ -84,6 +88,11 @@ class Resumption:
                 return
 
     def _check_decided(self) -> None:
+        if self._takes_over:
+            run = self._last_run()
+            if run is not None and run.run_id != self._takes_over:  # somebody has started the job anew meanwhile
+                raise LeaderFenced(job_name=self._job_name, epoch=0, newer=max(leaders(self._completed.store), default=1))
+            return
         if self._config.resume == "ask":
             published = self._completed.store.published()
             run = self._last_run()
@@ -120,6 +129,8 @@ class Resumption:
         self._check_decided()  # once more: what was there may have changed before we were the leader
         wish = self._config.resume
         run = self._last_run()
+        if self._takes_over and run is not None and run.status == "finished":
+            return AlreadyEnded(run.run_id)  # it died between the last note of the run and telling the program
         if wish in ("ask", "auto") and run is not None and run.status == "ended":
             # All its output is there, but whoever started it was not told: to run it again would write everything twice.
             # Notes the end once more: who noted it may have died before the note was durable.
@@ -143,6 +154,10 @@ class Resumption:
 
     def _again(self, run: RunRecord, published: list[int]) -> JobStart:
         """The run has no checkpoint of its own yet; those that are there were left by an older one."""
+        if run.began_from is not None and self._takes_over:
+            manifest, where = self._open_path(run.began_from)
+            self._check_fit(manifest, where)
+            return JobStart(run.run_id, manifest, where, first_attempt=run.attempt + 1, elsewhere=True, lanes=max(run.lanes, manifest.lanes))
         if run.began_from is not None:
             how = "was rewound to it" if run.began_at is not None else "went on from it"
             fix = "give its path again, with --rewind" if run.began_at is not None else "give its path again"

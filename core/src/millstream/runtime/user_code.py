@@ -29,6 +29,8 @@ _state: dict[str, Any] = {}
 
 def main_module() -> dict[str, Any]:
     """What another process needs to import the script of this one; without a script, only where modules are found."""
+    if "main" in _state:  # this process has imported it itself
+        return dict(_state["main"])
     data: dict[str, Any] = multiprocessing.spawn.get_preparation_data("millstream")
     del data["authkey"]  # ours is the connection
     if not _is_imported(data):
@@ -47,6 +49,7 @@ def _is_imported(data: dict[str, Any]) -> bool:
 
 def import_main(data: dict[str, Any]) -> None:
     """Makes this process know the script of the other one, as `__main__`. Raises whatever the script raises."""
+    _state["main"] = dict(data)
     _state["importing"] = data.get("init_main_from_path") or data.get("init_main_from_name") or "the script"
     try:
         multiprocessing.spawn.prepare(data)
@@ -60,13 +63,13 @@ def script_being_imported() -> str | None:
 
 
 def enter_worker() -> None:
-    """This process is a TaskManager: it has the program of another one, and executes none of its own."""
+    """This process is a TaskManager."""
     _state["worker"] = True
 
 
-def in_worker() -> bool:
-    """Whether this process is a TaskManager's."""
-    return "worker" in _state
+def is_program() -> bool:
+    """Whether this is the process of the program, not one that has the program of another."""
+    return "worker" not in _state and "main" not in _state
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
@@ -78,7 +81,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     @cached_property
     def _imported(self) -> bool:
-        return in_worker() or _is_imported(multiprocessing.spawn.get_preparation_data("millstream"))
+        # What a TaskManager sends goes to whoever it has it from.
+        return "worker" in _state or _is_imported(main_module())
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, CodeType):

@@ -20,7 +20,7 @@ from typing import Any
 
 from millstream import KeyedProcessFunction, RestartStrategies, StreamExecutionEnvironment, ValueStateDescriptor, WatermarkStrategy
 from millstream.runtime.launch import system_ports
-from millstream.runtime.user_code import in_worker
+from millstream.runtime.user_code import is_program
 from millstream_testkit.counting import COUNT_VARIABLE, count_passes
 from millstream_testkit.epoch_source import EpochSource
 from millstream_testkit.harness import SinkHarness
@@ -138,7 +138,7 @@ def main() -> None:
         write_counts()
 
 
-if in_worker():  # a TaskManager imports this module as its script
+if not is_program():  # a process of the job imports this module as its script
     prepare_worker()
 
 if __name__ == "__main__":

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
 import socket
-import subprocess
-import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 from millstream.runtime.processes.connection import Connection
 from millstream.runtime.processes.frames import Kind
 from millstream.runtime.processes.hub import WorkerProcess
-from millstream.runtime.processes.output import ForwardedOutput, is_replaced
+from millstream.runtime.processes.start import start_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from millstream.ports import Clock
     from millstream.runtime.processes.hub import ControlHub
-
-_BOOTSTRAP: Final = (
-    # What imports make stays: the cyclic collector, which finds nothing among it, is a tenth of the time they take. SET_UP turns it on.
-    "import gc; gc.disable(); import json, sys; told = sys.argv.pop(); sys.path[:] = json.loads(told)['path']; "
-    "from millstream.runtime.processes.worker import main; main(told)"
-)
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class ProcessGroup:
@@ -95,31 +83,10 @@ class ProcessGroup:
 def _start(name: str, peers: dict[str, socket.socket]) -> WorkerProcess:
     here, there = socket.socketpair()
     with there:
-        told: dict[str, Any] = {
-            "name": name,
-            "path": [entry for entry in sys.path if isinstance(entry, str)],
-            "control": there.fileno(),
-            "peers": {peer: end.fileno() for peer, end in peers.items()},
-        }
-        # The signals of Ctrl-C are for this process. The new one has them blocked until it has learnt to ignore them.
-        outputs = {stream: ForwardedOutput(stream) for stream in ("stdout", "stderr") if is_replaced(stream)}
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        told = {"control": there.fileno(), "peers": {peer: end.fileno() for peer, end in peers.items()}}
         try:
-            process = subprocess.Popen(  # noqa: S603 - this interpreter, with our own code
-                [sys.executable, *subprocess._args_from_interpreter_flags(), "-c", _BOOTSTRAP, f"millstream-{name}", json.dumps(told)],  # type: ignore[attr-defined]
-                stdin=subprocess.DEVNULL,
-                stdout=outputs["stdout"].writer if "stdout" in outputs else None,
-                stderr=outputs["stderr"].writer if "stderr" in outputs else None,
-                env={**os.environ, "PYTHONIOENCODING": "utf-8:backslashreplace"} if outputs else None,
-                pass_fds=[there.fileno(), *told["peers"].values()],
-            )
+            process, outputs = start_process(name, "millstream.runtime.processes.worker", told, [there.fileno(), *told["peers"].values()])  # type: ignore[attr-defined]
         except OSError:
             here.close()
-            for output in outputs.values():
-                output.close()
             raise
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            for output in outputs.values():
-                output.started()
-    return WorkerProcess(name, process, Connection(here), tuple(outputs.values()))
+    return WorkerProcess(name, process, Connection(here), outputs)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import signal
 import socket
 import sys
 from typing import TYPE_CHECKING, Final
@@ -27,6 +26,7 @@ from millstream.runtime.processes.control import ControlLink
 from millstream.runtime.processes.frames import Kind
 from millstream.runtime.processes.metrics import MetricsSender
 from millstream.runtime.processes.remote_exchange import RemoteExchange
+from millstream.runtime.processes.start import leave_signals_to_the_program
 from millstream.runtime.processes.task_store import TaskStore, note_outcome, open_task_store
 from millstream.runtime.processes.transports import TaskTransport
 from millstream.runtime.processes.wakeup import Wakeup
@@ -51,18 +51,12 @@ def main(argument: str) -> None:
     Args:
         argument: JSON: its name, and the file descriptors of its connections.
     """
-    # Ctrl-C goes to every process of a terminal, and some supervisors end every process of a group: it is for the JobManager to stop the job.
-    for number in _SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    leave_signals_to_the_program()
     user_code.enter_worker()
     told = json.loads(argument)
     peers = {name: Connection(socket.socket(fileno=number)) for name, number in told["peers"].items()}
     worker = Worker(told["name"], socket.socket(fileno=told["control"]), peers)
     sys.exit(worker.run())
-
-
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class Worker:
