@@ -137,8 +137,8 @@ def test_of_all_processes_that_took_the_lead_at_most_the_last_leads_wherever_the
     start()
     store.meanwhile = lambda: None
     start()
-    assert len({one._epoch for one in leaders}) == len(leaders)
-    assert [name for name in store.documents() if name != "run"] == [f"leader-{leaders[-1]._epoch}"]
+    assert len({one.leadership.epoch for one in leaders}) == len(leaders)
+    assert [name for name in store.documents() if name != "run"] == [f"leader-{leaders[-1].leadership.epoch}"]
 
 
 def leads(completed: CompletedCheckpoints) -> bool:

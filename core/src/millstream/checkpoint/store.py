@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import re
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import msgspec
 
+from millstream.checkpoint.leadership import Leadership, leaders
 from millstream.checkpoint.manifest import Manifest, decode_manifest, encode_manifest
 from millstream.contracts.versions import check_version
 from millstream.errors import CheckpointStorageFailed, DamagedCheckpoint, LeaderFenced, UnknownCheckpointFormat
@@ -24,8 +26,6 @@ log = logging.getLogger(__name__)
 
 _SHARED: Final = re.compile(r"(\d{1,18})-", re.ASCII)
 """Names of shared files begin with the id of the checkpoint that they were written for."""
-
-_LEADER: Final = re.compile(r"leader-(\d{1,18})", re.ASCII)
 
 
 class RunRecord(msgspec.Struct, frozen=True):
@@ -77,10 +77,9 @@ class CompletedCheckpoints:
 
     def __init__(self, store: CheckpointStore, job_name: str, retained: int, token: str = "") -> None:
         self.store = store
+        self.leadership = Leadership(job_name, 0, token.encode())
         self._job_name = job_name
         self._retained = retained
-        self._token = token.encode()
-        self._epoch = 0
         self._references: dict[int, frozenset[str]] = {}  # shared files by published checkpoint, as far as they have been asked for
 
     @contextmanager
@@ -95,25 +94,21 @@ class CompletedCheckpoints:
         """Takes over the job's checkpoints. An earlier leader's `publish` fails from now on. The epoch, from 1."""
         epoch = 0
         while True:
-            epoch = max([epoch, *self._leaders()]) + 1
-            if self.store.create_document(f"leader-{epoch}", self._token) and max(self._leaders(), default=0) == epoch:
+            epoch = max([epoch, *leaders(self.store)]) + 1
+            if self.store.create_document(f"leader-{epoch}", self.leadership.token) and max(leaders(self.store), default=0) == epoch:
                 break
             # Somebody was faster; or, while we stood still, so many that even the document of our number was gone again.
-        self._epoch = epoch
+        self.leadership = replace(self.leadership, epoch=epoch)
         self.store.fence()
         self._drop_older_leaders()
         return epoch
 
-    def _leaders(self) -> list[int]:
-        """Epochs whose documents are there, ascending."""
-        return sorted(int(match[1]) for match in map(_LEADER.fullmatch, self.store.documents()) if match)
-
     def _drop_older_leaders(self) -> None:
-        # In ascending order, and none is passed over: `_check_leadership` relies on it that whoever is replaced loses its own document
+        # In ascending order, and none is passed over: `Leadership.check` relies on it that whoever is replaced loses its own document
         # before it loses sight of its successor's.
         try:
-            for epoch in self._leaders():
-                if epoch < self._epoch:
+            for epoch in leaders(self.store):
+                if epoch < self.leadership.epoch:
                     self.store.delete_document(f"leader-{epoch}")
         except OSError as error:
             log.warning("a leader's document of job %s could not be deleted; the next start tries again: %s", self._job_name, error)
@@ -136,12 +131,7 @@ class CompletedCheckpoints:
         savepoint.publish(number, encode_manifest(manifest), self._check_leadership)
 
     def _check_leadership(self) -> None:
-        # A newer leader creates its document before it does anything else. Later ones remove it, but ours before it: so ours comes second.
-        if self.store.read_document(f"leader-{self._epoch + 1}") is None:
-            own = self.store.read_document(f"leader-{self._epoch}") if self._epoch else self._token
-            if own == self._token:
-                return
-        raise LeaderFenced(job_name=self._job_name, epoch=self._epoch, newer=max([self._epoch + 1, *self._leaders()]))
+        self.leadership.check(self.store)
 
     def replaced(self) -> LeaderFenced | None:
         """What to say when another leader has taken over; None when nobody has, or nobody can tell."""

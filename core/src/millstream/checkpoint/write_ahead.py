@@ -81,8 +81,13 @@ class WriteAheadLog:
 
     # --- recovery
 
-    def recover(self, items: Sequence[tuple[int, bytes]], restored_id: int | None, *, rewound: bool) -> None:
-        """Fences the lanes, reads their markers, and commits what the restored checkpoint holds beyond them."""
+    def recover(
+        self, items: Sequence[tuple[int, bytes]], restored_id: int | None, *, rewound: bool, fenced: Callable[[], None] = lambda: None
+    ) -> None:
+        """Fences the lanes, reads their markers, and commits what the restored checkpoint holds beyond them.
+
+        `fenced` is called when all lanes are fenced; what it raises ends the recovery before anything is changed.
+        """
         readers = {}
         for lane, item in items:
             log = self._logs[lane] = self._decode(item)
@@ -92,6 +97,7 @@ class WriteAheadLog:
         for lane in self._logs:
             self._lanes.fence(lane)
         crash_point("sink.open.after_fence")
+        fenced()
         markers = {lane: self._lanes.read_marker(lane) for lane in self._logs}
         if not rewound:
             for lane, log in self._logs.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,6 +24,17 @@ class ExecutionState(Enum):
     FAILED = "failed"
 
 
+_ORDER: Final = {
+    ExecutionState.CREATED: 0,
+    ExecutionState.DEPLOYING: 1,
+    ExecutionState.RUNNING: 2,
+    ExecutionState.INPUT_ENDED: 3,
+    ExecutionState.FINISHED: 4,
+    ExecutionState.CANCELED: 4,
+    ExecutionState.FAILED: 4,
+}
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class SubtaskId:
     """A place in the graph, whatever the attempt."""
@@ -39,6 +50,13 @@ class Execution:
     subtask: SubtaskId
     attempt: int
     state: ExecutionState = ExecutionState.CREATED
+
+    def advance(self, state: ExecutionState) -> bool:
+        """Takes a new state. False when it was there before: what was said twice comes late, and states only go forward."""
+        if _ORDER[state] <= _ORDER[self.state]:
+            return False
+        self.state = state
+        return True
 
     @property
     def address(self) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from millstream.graph.execution_graph import SubtaskId
 
 if TYPE_CHECKING:
+    from millstream.checkpoint.leadership import Leadership
     from millstream.checkpoint.restore import OperatorRestore
     from millstream.config import ExecutionConfig
     from millstream.contracts.state_backend import StateBackend
@@ -41,6 +42,7 @@ class TaskDeployment:
         strict_state: see the setting `state.strict`.
         lanes: the most subtasks that a sink has had in the run so far.
         allow_non_restored_state: see the setting `job.allow_non_restored_state`.
+        leadership: of the JobManager that sends it; None in tests of a task alone.
     """
 
     job_name: str
@@ -60,6 +62,7 @@ class TaskDeployment:
     strict_state: bool = False
     lanes: int = 0
     allow_non_restored_state: bool = False
+    leadership: Leadership | None = None
 
     @property
     def subtask_id(self) -> SubtaskId:

@@ -19,7 +19,7 @@ from millstream.checkpoint.manifest import Manifest, OperatorInfo
 from millstream.checkpoint.messages import CheckpointAcknowledged, CheckpointCompleted, CheckpointDeclined, EndSources
 from millstream.checkpoint.restore import RestorePlan
 from millstream.checkpoint.store import CompletedCheckpoints, RunRecord
-from millstream.errors import CheckpointStorageFailed, DamagedCheckpoint, MillstreamError, SavepointFailed, TaskManagerLost
+from millstream.errors import CheckpointStorageFailed, DamagedCheckpoint, Fenced, MillstreamError, SavepointFailed, TaskManagerLost
 from millstream.graph.execution_graph import Execution, ExecutionGraph, ExecutionState, SubtaskId
 from millstream.plugins.notices import CheckpointCompleted as CheckpointNotice
 from millstream.plugins.notices import JobFailed, JobStarted
@@ -386,6 +386,7 @@ class JobManager:
                 strict_state=self._settings.state.strict,
                 lanes=self._lanes,
                 allow_non_restored_state=self._settings.job.allow_non_restored_state,
+                leadership=self._completed.leadership,
             )
             execution.state = ExecutionState.DEPLOYING
             self._cluster.deploy(self._resources.slot_of(execution.subtask), deployment)
@@ -429,9 +430,8 @@ class JobManager:
     def _task_changed(self, message: TaskStateChanged) -> None:
         attempt = self._attempt
         execution = attempt.executions.find(message.subtask, message.attempt) if attempt else None
-        if attempt is None or execution is None:
+        if attempt is None or execution is None or not execution.advance(message.state):
             return
-        execution.state = message.state
         if message.state is ExecutionState.FAILED:
             self._fail_now(message.error or RuntimeError("a task failed without saying why"), [message.subtask])
         elif message.state is ExecutionState.RUNNING:
@@ -544,7 +544,7 @@ class JobManager:
         """The strategy decides. `failed` are the tasks that it was; without them it is the whole attempt."""
         if self.status is not JobStatus.RUNNING:
             return
-        if isinstance(error, MillstreamError) and error.permanent:
+        if isinstance(error, MillstreamError) and error.permanent and not self._may_fence_again(error):
             self._fail_for_good(error)
             return
         attempt, part = self._attempt, self._to_restart(failed)
@@ -565,6 +565,10 @@ class JobManager:
         else:
             log.warning("%d of %d tasks of job %s are restarted in %.1f s: %s", len(part), len(attempt.executions), self.job.job_name, delay_s, error)
             self._later(delay_s, lambda: self._restart_part(attempt, part))
+
+    def _may_fence_again(self, error: MillstreamError) -> bool:
+        # Who was replaced and does not know it yet may have started an attempt behind ours, and fenced it. It cannot do so once more.
+        return isinstance(error, Fenced) and self._completed.replaced() is None
 
     def _restart(self) -> None:
         if self.status is not JobStatus.RESTARTING:

@@ -1,7 +1,8 @@
 """What JobManager and tasks say to each other, besides checkpoints (`millstream.checkpoint.messages`).
 
-Every message of a task carries its attempt, so that one of an older attempt changes nothing. Messages may go to another process: each is
-the same behind cloudpickle.
+Every message of a task carries its attempt, so that one of an older attempt changes nothing. A message may come twice, the second time much
+later: either it changes nothing then by what it says, or it carries a number, which rises with each message from there to here.
+Messages may go to another process: each is the same behind cloudpickle.
 """
 
 from __future__ import annotations
@@ -33,12 +34,17 @@ class TaskStateChanged(msgspec.Struct, frozen=True):
 
 
 class FromReader(msgspec.Struct, frozen=True):
-    """To the enumerator of a source. `message` None asks for a split."""
+    """To the enumerator of a source. `message` None asks for a split.
+
+    Attributes:
+        number: of what this reader says to it, from 1.
+    """
 
     source_uid: str
     subtask: SubtaskId
     attempt: int
     message: bytes | None = None
+    number: int = 0
 
 
 class StartProcessing(msgspec.Struct, frozen=True):
@@ -46,19 +52,27 @@ class StartProcessing(msgspec.Struct, frozen=True):
 
 
 class SplitsAssigned(msgspec.Struct, frozen=True):
-    """To a reader: these are yours now."""
+    """To a reader: these are yours now.
+
+    Attributes:
+        number: of what the enumerator says to this reader, from 1; so it is in the other two.
+    """
 
     splits: list[Split]
+    number: int = 0
 
 
 class NoMoreSplits(msgspec.Struct, frozen=True):
     """To a reader: you have all you will get."""
+
+    number: int = 0
 
 
 class FromEnumerator(msgspec.Struct, frozen=True):
     """To a reader: the connector's own message."""
 
     message: bytes
+    number: int = 0
 
 
 class CancelTask(msgspec.Struct, frozen=True):

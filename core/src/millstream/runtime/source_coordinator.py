@@ -42,6 +42,7 @@ class SourceCoordinator:
         self._started = False
         self.vertex = vertex
         self._send = send
+        self._heard: dict[int, int] = {}  # number of the last message, by subtask
         self._waiting: list[FromReader] = []
         self._held: dict[int, list[object]] = {}  # for readers that are restarted, until they run
         self._assigned = AssignedSplits()
@@ -56,13 +57,18 @@ class SourceCoordinator:
             self.receive(message)
 
     def receive(self, message: FromReader) -> None:
-        """A reader asks for a split, or says something of the connector's own."""
+        """A reader asks for a split, or says something of the connector's own. What has come before changes nothing."""
         if not self._started:
             self._waiting.append(message)
-        elif message.message is None:
-            self._enumerator.handle_split_request(message.subtask.subtask)
+            return
+        subtask = message.subtask.subtask
+        if message.number <= self._heard.get(subtask, 0):
+            return
+        self._heard[subtask] = message.number
+        if message.message is None:
+            self._enumerator.handle_split_request(subtask)
         else:
-            self._enumerator.receive(message.subtask.subtask, message.message)
+            self._enumerator.receive(subtask, message.message)
 
     def snapshot(self, checkpoint_id: int) -> bytes:
         """State of the enumerator."""
@@ -79,6 +85,7 @@ class SourceCoordinator:
 
         None: from what the attempt began with.
         """
+        self._heard.pop(subtask, None)
         self._held[subtask] = []
         self._enumerator.add_splits_back(self._assigned.take_back(subtask, restored_id), subtask)
 
@@ -108,6 +115,7 @@ class _Context(EnumeratorContext):
         assigned: AssignedSplits,
     ) -> None:
         self._tell = tell
+        self._said: dict[int, int] = {}
         self._assigned = assigned
         self._call_later = call_later
         self.parallelism = parallelism
@@ -116,15 +124,19 @@ class _Context(EnumeratorContext):
         self.storage = ports.storage
         self.executor = ports.executor
 
+    def _number(self, subtask: int) -> int:
+        number = self._said[subtask] = self._said.get(subtask, 0) + 1
+        return number
+
     def assign(self, subtask: int, splits: Sequence[Split]) -> None:
         self._assigned.add(subtask, splits)
-        self._tell(subtask, SplitsAssigned(list(splits)))
+        self._tell(subtask, SplitsAssigned(list(splits), self._number(subtask)))
 
     def no_more_splits(self, subtask: int) -> None:
-        self._tell(subtask, NoMoreSplits())
+        self._tell(subtask, NoMoreSplits(self._number(subtask)))
 
     def send_to_reader(self, subtask: int, message: bytes) -> None:
-        self._tell(subtask, FromEnumerator(message))
+        self._tell(subtask, FromEnumerator(message, self._number(subtask)))
 
     def call_later(self, delay_s: float, action: Callable[[], None]) -> None:
         self._call_later(delay_s, action)

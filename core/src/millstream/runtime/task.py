@@ -147,6 +147,7 @@ class Task:
     def _context(self, described: ChainedOperator, reader: StateReader) -> OperatorContext:
         deployment, ports = self.deployment, self._ports
         part = deployment.restore.get(described.uid)
+        said = count(1)
         restored = RestoredState(checkpoint_id=deployment.restored_id)
         if part is not None and deployment.restored_id is not None:
             restored = reader.load(part, deployment.restored_id)
@@ -172,15 +173,20 @@ class Task:
             post=self.post,
             schedule=self._schedule if described.sink is not None else self._rest.held_back(self._schedule),
             open_tables=lambda on_swap: self._open_tables(described, on_swap),
-            send_to_coordinator=lambda message: self._send(FromReader(described.uid, self.subtask, deployment.attempt, message)),  # type: ignore[arg-type]
+            send_to_coordinator=lambda message: self._send(FromReader(described.uid, self.subtask, deployment.attempt, message, next(said))),  # type: ignore[arg-type]
             restored=restored,
             origin=self._origin,
+            check_leadership=self._check_leadership,
             rewound_from=deployment.rewound_from,
             strict_state=deployment.strict_state,
             allow_non_restored_state=deployment.allow_non_restored_state,
             source=described.source,
             sink=described.sink,
         )
+
+    def _check_leadership(self) -> None:
+        if self.deployment.leadership is not None:
+            self.deployment.leadership.check(self._store)
 
     def _open_tables(self, described: ChainedOperator, on_swap: Callable[[], None]) -> KeyedTables:
         return self.deployment.state_backend.open(

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from millstream.testing.faults import InjectedFailure as InjectedFailure
     from millstream.testing.harness import OperatorHarness as OperatorHarness
     from millstream.testing.ledger import LedgerTarget as LedgerTarget
-    from millstream.testing.life import Stuck as Stuck
     from millstream.testing.simulation import SimulationFailed as SimulationFailed
     from millstream.testing.simulation import SimulationResult as SimulationResult
     from millstream.testing.simulation import simulate as simulate
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from millstream.testing.targets import Target as Target
     from millstream.testing.targets import VisibleEpoch as VisibleEpoch
     from millstream.testing.transactional import TransactionalTarget as TransactionalTarget
+    from millstream.testing.turns import Stuck as Stuck
     from millstream.testing.world import SimulatedClock as SimulatedClock
     from millstream.testing.world import World as World
 
@@ -45,7 +45,7 @@ _HOMES = {
     "testing.faults": ["Faults", "InjectedFailure"],
     "testing.harness": ["OperatorHarness"],
     "testing.ledger": ["LedgerTarget"],
-    "testing.life": ["Stuck"],
+    "testing.turns": ["Stuck"],
     "testing.simulation": ["SimulationFailed", "SimulationResult", "simulate"],
     "testing.sources": ["At", "ScriptedSource", "Wait"],
     "testing.storage": ["DiskStorage"],

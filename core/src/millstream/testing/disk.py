@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from millstream.ports import Clock, Random
 
@@ -148,10 +148,10 @@ class SimulatedDisk:
 
     # --- crashing
 
-    def lose_buffers(self, random: Random) -> None:
-        """The process died: what it had not handed over is gone, or part of it."""
-        for _, node in _walk(self.root, ""):
-            if isinstance(node, File) and node.flushed < len(node.data):
+    def lose_buffers(self, random: Random, files: Iterable[File] | None = None) -> None:
+        """A process died that had written to these files, or to all: what it had not handed over is gone, or part of it."""
+        for node in files if files is not None else (node for _, node in _walk(self.root, "") if isinstance(node, File)):
+            if node.flushed < len(node.data):
                 _cut(node, node.flushed + random.below(len(node.data) - node.flushed + 1))
 
     def lose_power(self, random: Random) -> None:

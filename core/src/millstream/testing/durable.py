@@ -47,14 +47,14 @@ class NothingVisibleTooEarly:
                     if epoch.checkpoint_id > durable:
                         raise TooEarly(f"{epoch} is visible, but the newest durable checkpoint is {durable}")
 
-    def is_noted_as_finished(self, run_id: str) -> bool:
-        """Whether the job's folder says, after a crash, that the run has come to its end."""
+    def finished_run(self) -> str | None:
+        """The run that has come to its end, as the job's folder says; None while there is none."""
         if self._location is None:
-            return False
+            return None
         storage = find_checkpoint_storage(self._plugins, self._location)
         store = storage.open(CheckpointStorageContext(self._job_name, DiskStorage(self._world.disk)))
         run = CompletedCheckpoints(store, self._job_name, 1).run()
-        return run is not None and run.run_id == run_id and run.status == "finished"
+        return run.run_id if run is not None and run.status == "finished" else None
 
     def _newest_durable(self) -> int:
         """Id of the newest checkpoint that is whole on the disk whatever happens; 0 for none."""

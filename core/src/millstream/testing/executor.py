@@ -1,4 +1,4 @@
-"""The Executor port of one life of a simulated process: work is done in seeded order, at seeded times."""
+"""The Executor port of a simulated process: work is done in seeded order, at seeded times."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _SLOW_S: Final = 0.3
 class SimulatedExecutor:
     """Does a piece of work at once when its time has come, and reports it some time later still."""
 
-    def __init__(self, world: World, life: int) -> None:
+    def __init__(self, world: World, process: str) -> None:
         self._world = world
-        self._random = world.random(f"executor/{life}")
+        self._random = world.random(f"executor/{process}")
         self._waiting: list[tuple[float, str, Callable[[], None]]] = []
         self._closed = False
 

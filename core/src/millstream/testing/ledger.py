@@ -83,6 +83,8 @@ class LedgerLanes(WriteAheadLanes[T]):
         if busy and not self._target.is_late():
             raise ConnectionError("the server is busy")
         crash_point("sink.commit.mid")
+        # One transaction: whoever stood still in it commits nothing when somebody else has taken the lane meanwhile.
+        self._target.check_fence(self._context, lane, self._tokens.get(lane))
         self._target.show(self._context, self._context.run_id, lane, checkpoint_id, records)
         self._target.markers[self._key(lane)] = after
         crash_point("sink.commit.applied_no_ack")

@@ -1,216 +1,194 @@
-"""One life of a simulated process: from the start of the program to its end or its crash."""
+"""One life of the simulated program: its process, with the JobManager in it, and its TaskManagers."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any
 
 from millstream.api.environment import StreamExecutionEnvironment
-from millstream.ports import CRASH_POINTS, arm, disarm
-from millstream.ports.crash import CrashPointReached
+from millstream.contracts.checkpoint_storage import CheckpointStorageContext
 from millstream.runtime.deployment import Ports
+from millstream.runtime.embedded import EmbeddedClusterBackend
 from millstream.runtime.job_status import JobStatus
+from millstream.runtime.launch import Launcher
+from millstream.runtime.processes.task_store import open_task_store
+from millstream.runtime.savepoints import SavepointStores
+from millstream.runtime.storages import find_checkpoint_storage
+from millstream.testing.cluster import SimulatedCluster
 from millstream.testing.durable import NothingVisibleTooEarly
-from millstream.testing.executor import SimulatedExecutor
-from millstream.testing.faults import FaultPlan
-from millstream.testing.storage import SimulatedStorage
-from millstream.testing.transport import SimulatedTransport
+from millstream.testing.fault_plan import FaultPlan
+from millstream.testing.faults import EverythingDied
+from millstream.testing.process import SimulatedProcess
+from millstream.testing.task_manager import Stores
+from millstream.testing.transport import Network
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from millstream.contracts.checkpoint_storage import CheckpointStore
+    from millstream.contracts.cluster_backend import ClusterBackend
+    from millstream.ports import Storage
     from millstream.runtime.launch import LocalJob
+    from millstream.runtime.processes.task_store import TaskStore
+    from millstream.runtime.task_manager import TaskManager
+    from millstream.testing.process import Parties
     from millstream.testing.simulation import Simulation
-
-_SPEEDS: Final = (1.0, 1.0, 1.0, 0.3, 0.03)
-"""A party that is given a turn takes it with this probability: some get far behind the others."""
-
-_STEP_S: Final = (0.0001, 0.001, 0.005)
-"""Longest time that one step takes."""
-
-_READING_S: Final = (0.0, 0.000_001, 0.003)
+    from millstream.testing.task_manager import SimulatedTaskManager
 
 
-class Party(Protocol):
-    """Somebody who takes turns."""
-
-    def run_once(self) -> bool:
-        """One turn. False when there was nothing to do."""
-
-    def next_due_s(self) -> float | None:
-        """Monotonic time at which a turn is worth taking again; None to wait for others."""
-
-
-class Stuck(AssertionError):
-    """Nobody has anything to do, now or later, and the job is not over."""
-
-
-class Life:
-    """One life.
+class Life(SimulatedProcess):
+    """The process of the program.
 
     Args:
         simulation: what is run.
         number: of the life, from 0.
+
+    Attributes:
+        task_managers: all that it has started and that are not dead.
+        job: None until it is launched.
+        closed: the job was over, and what it had open is closed.
+        error: why the program could not be started.
     """
 
     def __init__(self, simulation: Simulation, number: int) -> None:
         world = simulation.world
         self._simulation = simulation
-        self._world = world
-        self._random = world.random(f"schedule/{number}")
-        self.plan = FaultPlan(world.faults, world.random(f"faults/{number}"), world.injected)
-        self._storage = SimulatedStorage(world, self.plan)
-        self._transport = SimulatedTransport(world, number)
-        self._executor = SimulatedExecutor(world, number)
-        self._ports = Ports(world.clock, world.random(f"engine/{number}"), self._transport, self._storage, self._executor)
-        self._steps = 0
-        self._speeds: dict[str, float] = {}
-        self._speeds_until = 0
-        self._step_s = 0.0
+        several = simulation.processes is not None
+        plan = FaultPlan(world.faults, world.random(f"faults/{number}"), world.injected, simulation.fate, several=several)
+        super().__init__(str(number), world, plan)
+        self.network = Network(world, self.name, copies=several)
+        self._ports = Ports(world.clock, world.random(f"engine/{number}"), self.network.end(self), self.storage, self.executor)
+        self._cluster: SimulatedCluster | None = None
         self._errors_before = world.injected["storage error"]
+        self.task_managers: list[SimulatedTaskManager] = []
         self.job: LocalJob | None = None
-        self.started = False
-        self.crashed_at: str | None = None
-        self._world.note(f"life {number}")
+        self.launched = False
+        self.closed = False
+        self.error: Exception | None = None
+        world.note(f"life {number}")
 
-    @property
-    def had_storage_errors(self) -> bool:
-        """Whether calls of the storage failed in this life."""
-        return self._world.injected["storage error"] > self._errors_before
+    # --- beginning
 
-    @property
-    def came_to_its_end(self) -> bool:
-        """Whether the job has finished. A process that dies when it has noted so, and before it could exit, has done its work."""
-        if self.crashed_at is None:
-            return not (is_failed(self.job) and self.had_storage_errors)
-        manager = self.job.job_manager if self.job is not None else None
-        return manager is not None and self._early.is_noted_as_finished(manager.run_id)
-
-    def run(self) -> None:
-        """Lives until the job is over, the process crashes, or it cannot start.
+    def begin(self) -> None:
+        """Starts the program. Sets `error` when that cannot be done.
 
         Raises:
-            Exception: the program could not be built or started.
+            EverythingDied: all processes die of it.
         """
-        self._arm()
-        try:
+
+        def launch() -> bool:
             self.job = job = self._launch()
             job.start()
-            self.started = True
-            while not job.is_over():
-                self._run_idle_clock(job)
-            self.plan.over = True
-            job.close()
-            self._look()
-        except CrashPointReached as crash:
-            self._crash(crash.name)
-        finally:
-            for point in CRASH_POINTS:
-                disarm(point)
+            self.launched = True
+            return True
 
-    def _arm(self) -> None:
-        def passing(point: str) -> Callable[[], None]:
-            def passed() -> None:
-                self._world.passed[point] += 1
-                self._world.note(f"point {point}")
-                self.plan.pass_point(point)
-
-            return passed
-
-        for point in list(CRASH_POINTS):
-            arm(point, passing(point))
+        try:
+            self.run(launch)
+        except EverythingDied:
+            raise
+        except Exception as error:  # noqa: BLE001 - the simulation looks whether the storage was to blame
+            self.error = error
 
     def _launch(self) -> LocalJob:
         simulation = self._simulation
         environment = StreamExecutionEnvironment(simulation.settings, plugins=simulation.plugins, ports=self._ports)
         try:
             simulation.program(environment)
-            config = environment.settings(simulation.name).checkpoint
-            self._early = NothingVisibleTooEarly(self._world, simulation.plugins, simulation.name, config)
-            return environment.launch(simulation.name)
+            settings = environment.settings(simulation.name)
+            simulation.early = simulation.early or NothingVisibleTooEarly(self.world, simulation.plugins, simulation.name, settings.checkpoint)
+            graph = environment.job_graph(simulation.name)
+
+            def cluster(task_manager: TaskManager) -> ClusterBackend:
+                if simulation.processes is None:
+                    return EmbeddedClusterBackend(task_manager)
+                silence_s = settings.execution.heartbeat_timeout.total_seconds()
+                self._cluster = SimulatedCluster(self, simulation.processes, self._stores(launcher), silence_s)
+                return self._cluster
+
+            launcher = Launcher(settings, simulation.plugins, self._ports, cluster)
+            return launcher.launch(graph)
         finally:
             environment.graph.nodes.clear()  # a crash while it is launched is no forgotten program
 
-    def _crash(self, where: str) -> None:
-        world = self._world
-        self.crashed_at = where
-        self._storage.dead = True
-        world.injected["crash"] += 1
-        world.injected[f"crash at {where.partition(',')[0]}"] += 1
-        world.note(f"crash at {where}")
-        self._look()
-        if self.plan.loses_power():
-            world.injected["power loss"] += 1
-            world.disk.lose_power(world.random(f"power/{world.injected['crash']}"))
-        else:
-            world.disk.lose_buffers(world.random(f"kill/{world.injected['crash']}"))
+    def _stores(self, launcher: Launcher) -> Stores:
+        """As the launcher has them: each process opens its own, unless checkpoints are in the memory of this one."""
+        kept, elsewhere = launcher._storage, launcher._restored
+        name = self._simulation.name
+
+        def open_store(storage: Storage) -> TaskStore:
+            assert kept is not None  # noqa: S101 - asked below
+            return open_task_store(kept, CheckpointStorageContext(name, storage))
+
+        def find(storage: Storage) -> CheckpointStore:
+            assert elsewhere is not None  # noqa: S101 - asked below
+            return elsewhere[0].find(elsewhere[1], storage)[0]
+
+        def ask(method: str, *arguments: Any) -> Any:
+            assert self.job is not None  # noqa: S101 - it has tasks
+            return getattr(self.job.store, method)(*arguments)
+
+        def savepoints(storage: Storage) -> SavepointStores:
+            return SavepointStores(lambda location: find_checkpoint_storage(self._simulation.plugins, location), storage)
+
+        opens = open_store if kept is not None and kept.durable else None
+        return Stores(opens, find if elsewhere is not None else None, ask, savepoints)
 
     # --- turns
 
-    def _run_idle_clock(self, job: LocalJob) -> None:
-        """Gives turns until nobody has anything to do; then time passes."""
-        clock = self._world.clock
-        tried_s = clock.now_s
-        idle: set[int] = set()
-        while not job.is_over():
-            parties = self._parties(job)
-            ready = [entry for entry in parties if id(entry[1]) not in idle]
-            if ready:
-                name, party = self._choose(ready)
-                if self._turn(name, party):
-                    idle.clear()
-                    tried_s = clock.now_s
-                else:
-                    idle.add(id(party))
-                continue
-            moments = [due_s for _, party in parties if (due_s := party.next_due_s()) is not None and due_s > tried_s]
-            moments.extend(self._simulation.next_moment())
-            if not moments:
-                raise Stuck(f"nobody has anything to do, at {clock.now_s:.3f} s")
-            clock.advance_to(min(moments))
-            self._simulation.act(job)
-            return
-
-    def _parties(self, job: LocalJob) -> list[tuple[str, Party]]:
-        assert job.job_manager is not None and job.task_manager is not None  # noqa: S101, PT018 - the job is not over
-        parties: list[tuple[str, Party]] = [("manager", job.job_manager), ("transport", self._transport), ("executor", self._executor)]
-        parties.extend((task.address, task) for task in job.task_manager.tasks)
+    def parties(self) -> Parties:
+        job = self.job
+        if job is None or job.job_manager is None or job.task_manager is None:
+            return []
+        parties: Parties = [(f"{self.name} manager", job.job_manager), *super().parties()]
+        if self._cluster is not None:
+            parties.append((f"{self.name} hub", self._cluster))
+        parties.extend((f"{self.name} {task.address}", task) for task in job.task_manager.tasks)
         return parties
 
-    def _choose(self, ready: list[tuple[str, Party]]) -> tuple[str, Party]:
-        random = self._random
-        if self._steps >= self._speeds_until:
-            self._speeds.clear()
-            self._speeds_until = self._steps + 32 + random.below(256)
-            self._step_s = _STEP_S[random.below(len(_STEP_S))]
-            self._world.clock.reading_s = _READING_S[random.below(len(_READING_S))]
-        for _ in range(4):
-            entry = ready[random.below(len(ready))]
-            speed = self._speeds.get(entry[0])
-            if speed is None:
-                speed = self._speeds[entry[0]] = _SPEEDS[random.below(len(_SPEEDS))]
-            if random.random() < speed:
-                break
-        return entry
+    def let_others_go_on(self, turns: int) -> None:
+        """In the middle of a turn of this process: others take some meanwhile."""
+        self._simulation.give_turns(turns)
 
-    def _turn(self, name: str, party: Party) -> bool:
-        self._steps += 1
-        self._world.steps += 1
-        self._simulation.check_steps()
-        self.plan.before_step(self._steps)
-        progressed = party.run_once()
-        if progressed:
-            self._world.note(name)
-            self._world.clock.advance(self._random.random() * self._step_s)
-            self._simulation.act(self.job)
-            self._look()
-        return progressed
+    # --- the end
 
-    def _look(self) -> None:
-        """What must hold at every moment."""
-        self._early.check()
-        self._simulation.observe(self._world)
+    def is_over(self) -> bool:
+        """Whether its job has ended."""
+        return self.launched and self.job is not None and self.job.is_over()
+
+    def close(self) -> None:
+        """The job is over: the program ends."""
+
+        def end() -> bool:
+            assert self.job is not None  # noqa: S101 - it is over
+            self.job.close()
+            return True
+
+        self.plan.over = True
+        self.run(end)
+        self.closed = True
+
+    def die(self, where: str) -> None:
+        super().die(where)
+        world = self.world
+        self._simulation.died(self)
+        for process in self.task_managers:
+            # The connection ends; until that is noticed, the tasks go on.
+            process.ends_s = world.clock.now_s + world.random(f"orphan/{process.name}").random() * ORPHANED_S
+        self.lose_buffers()
+
+    def lost(self, process: SimulatedTaskManager) -> None:
+        """One of its TaskManagers is dead."""
+        if self._cluster is not None:
+            self._cluster.died(process, "its process was killed by SIGKILL")
+
+    @property
+    def had_storage_errors(self) -> bool:
+        """Whether calls of the storage failed in this life."""
+        return self.world.injected["storage error"] > self._errors_before
+
+    def has_failed_of_the_storage(self) -> bool:
+        """Whether somebody would start it again, because not the job is to blame."""
+        manager = self.job.job_manager if self.job is not None else None
+        failed = manager is not None and manager.status is JobStatus.FAILED
+        return self.had_storage_errors and (failed or not self.launched)
 
 
-def is_failed(job: LocalJob | None) -> bool:
-    """Whether the life ended with a failed job."""
-    return job is not None and job.job_manager is not None and job.job_manager.status is JobStatus.FAILED
+ORPHANED_S = 0.3
+"""Longest time from the death of the JobManager to the end of its TaskManagers, unless they stand still."""

@@ -7,31 +7,42 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from millstream.plugins import default_manager
+from millstream.ports import CRASH_POINTS, arm, disarm
 from millstream.runtime.job_status import JobStatus
-from millstream.testing.faults import Faults
+from millstream.testing.fate import SimulatedFate
+from millstream.testing.faults import EverythingDied, Faults
 from millstream.testing.life import Life
+from millstream.testing.turns import Aborted, Turns
 from millstream.testing.world import World
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from millstream.api.environment import StreamExecutionEnvironment
     from millstream.plugins import PluginManager
     from millstream.runtime.job_manager import JobManager
-    from millstream.runtime.launch import LocalJob
     from millstream.testing.disk import SimulatedDisk
+    from millstream.testing.durable import NothingVisibleTooEarly
     from millstream.testing.targets import Target
+    from millstream.testing.turns import Seat
 
 MOST_STEPS: Final = 100_000
 _MOST_LIVES: Final = 60
 _DOWN_S: Final = 5.0
 """Longest time between a crash and the next life."""
 
+_LINGER_S: Final = 0.1
+"""Longest time that a process which is told to end takes for it."""
+
+_PATIENCE_S: Final = 120.0
+"""A process that was replaced has to end within this time after the job is over, in virtual time."""
+
 DEFAULTS: Final[Mapping[str, Any]] = {
     "job.resume": "auto",
     "checkpoint.interval": timedelta(milliseconds=100),
     "checkpoint.timeout": timedelta(seconds=10),
+    "execution.heartbeat_timeout": timedelta(seconds=5),
     "checkpoint.tolerable_failures": 1_000_000,
     "checkpoint.storage": "/simulated/checkpoints",
     "execution.batch_size": 4,
@@ -88,7 +99,11 @@ class SimulationResult:
 
 @dataclass
 class Simulation:
-    """A run under way. `simulate` makes it."""
+    """A run under way. `simulate` makes it.
+
+    Attributes:
+        processes: TaskManager processes; None when everything is in the process of the program.
+    """
 
     program: Callable[[StreamExecutionEnvironment], object]
     world: World
@@ -97,62 +112,247 @@ class Simulation:
     name: str
     observe: Callable[[World], object]
     max_steps: int
-    moments: list[tuple[float, Callable[[JobManager], object]]]
+    moments_wanted: list[tuple[float, Callable[[JobManager], object]]]
+    processes: int | None = None
     restarts: int = 0
     checkpoints: int = 0
 
-    def run(self) -> SimulationResult:
-        """Lives, until one comes to the end of the job."""
-        for number in range(_MOST_LIVES):
-            life = Life(self, number)
-            try:
-                life.run()
-            except Exception:
-                if life.started or not life.had_storage_errors:
-                    raise
-                self.world.note("the process could not start")
-            else:
-                self._count(life.job)
-                if life.came_to_its_end:
-                    return self._result(life, number + 1)
-            self.world.clock.advance(self.world.random(f"down/{number}").random() * _DOWN_S)
-        msg = f"the job is not at its end after {_MOST_LIVES} lives of its process"
-        raise SimulationFailed(msg)
+    def __post_init__(self) -> None:
+        self.fate = SimulatedFate(self)
+        self.turns = Turns(self.world, self)
+        self.lives: list[Life] = []
+        self._begun = 0
+        self._lead: Life | None = None
+        self._next_start_s = 0.0
+        self._ended: Life | None = None
+        self._replaced: list[Life] = []
+        self._run_ids: set[str] = set()
+        self.early: NothingVisibleTooEarly | None = None
 
-    def _count(self, job: LocalJob | None) -> None:
+    def run(self) -> SimulationResult:
+        """Lives, until one comes to the end of the job, and those that were replaced have ended, too."""
+        self._arm()
+        try:
+            while self._ended is None:
+                try:
+                    self.turns.run(self.is_decided)
+                except EverythingDied as death:
+                    self._all_died(death)
+            self._let_replaced_end(self._ended)
+            return self._result(self._ended)
+        except Aborted as aborted:
+            raise aborted.error from None
+        finally:
+            for point in CRASH_POINTS:
+                disarm(point)
+
+    def is_decided(self) -> bool:
+        """Whether the job is over."""
+        return self._ended is not None
+
+    def _arm(self) -> None:
+        world = self.world
+
+        def passing(point: str) -> Callable[[], None]:
+            def passed() -> None:
+                world.passed[point] += 1
+                world.note(f"point {point}")
+                process = world.process
+                if process is not None and not process.plan.over:
+                    process.plan.pass_point(process, point)
+
+            return passed
+
+        for point in list(CRASH_POINTS):
+            arm(point, passing(point))
+
+    # --- lives
+
+    def between(self) -> None:
+        """Starts and ends processes whose time has come, and does what the caller wanted."""
+        self._act()
+        now_s = self.world.clock.now_s
+        if self._lead is None and self._ended is None and now_s >= self._next_start_s:
+            self._begin()
+        for life in list(self.lives):
+            if not life.dead and not life.busy and not life.closed and life.is_over():
+                self._over(life)
+            for process in list(life.task_managers):
+                if process.ends_s is not None and now_s >= process.ends_s and not process.busy:
+                    process.die("the end of its JobManager")
+                if process.dead:
+                    life.task_managers.remove(process)
+            if (life.dead or life.closed) and not life.task_managers:
+                self.lives.remove(life)
+
+    def _begin(self) -> None:
+        if self._begun >= _MOST_LIVES:
+            msg = f"the job is not at its end after {_MOST_LIVES} lives of its process"
+            raise SimulationFailed(msg)
+        for life in self._replaced:
+            if self._is_noted_as_finished():  # before anybody came to take its place; another start would be another run
+                self._lead, self._ended = life, life if life.dead or life.closed else None
+                return
+        life = Life(self, self._begun)
+        self._begun += 1
+        self.lives.append(life)
+        self._lead = life
+        life.begin()
+        if life.error is None:
+            return
+        if life.launched or not life.had_storage_errors:
+            raise life.error
+        self.world.note("the process could not start")
+        life.die("its start")
+        self._start_again(life)
+
+    def _over(self, life: Life) -> None:
+        life.close()
+        self.look()
+        if life.dead:  # it died of closing
+            return
+        self._count(life)
+        self._note_run(life)
+        lead = self._lead
+        if life is not lead:
+            if lead is not None and not lead.launched and self._is_noted_as_finished():
+                # It did all before its successor, which is about to start, had the lead. That would begin a new run.
+                self._ended = life
+                lead.die("its start, for which there is no need any more")
+            return
+        if life.has_failed_of_the_storage():
+            self._start_again(life)
+        else:
+            self._ended = life
+
+    def _start_again(self, life: Life) -> None:
+        self._lead = None
+        self._next_start_s = self.world.clock.now_s + self.world.random(f"down/{life.name}").random() * _DOWN_S
+
+    def replace(self, life: Life) -> None:
+        """It stands still and is taken for dead: another is started, whatever becomes of it.
+
+        Never while it starts: if it went on when the other has ended the job, it would rightly begin a new run.
+        """
+        if life is self._lead and not self._is_noted_as_finished():
+            self._replaced.append(life)
+            self._start_again(life)
+
+    def died(self, life: Life) -> None:
+        """The process of a program has died alone, or is about to with all others."""
+        if self._ended is not None:
+            return
+        self.world.injected["crash"] += 1
+        self.look()
+        if life is not self._lead:
+            return
+        self._count(life)
+        if self._is_noted_as_finished():
+            self._ended = life
+        else:
+            self._start_again(life)
+
+    def _is_noted_as_finished(self) -> bool:
+        """Whether the job's folder says that the run is over. A process that dies behind that has done its work; another would begin anew."""
+        for life in self.lives:
+            self._note_run(life)
+        return self.early is not None and self.early.finished_run() in self._run_ids
+
+    def _note_run(self, life: Life) -> None:
+        manager = life.job.job_manager if life.job is not None else None
+        if manager is not None:
+            self._run_ids.add(manager.run_id)
+
+    def _all_died(self, death: EverythingDied) -> None:
+        world = self.world
+        for life in self.lives:
+            life.closed = True
+        self.lives.clear()
+        if death.power:
+            world.injected["power loss"] += 1
+            world.disk.lose_power(world.random(f"power/{world.injected['crash']}"))
+
+    def _let_replaced_end(self, ended: Life) -> None:
+        """Who stood still while the job came to its end wakes up, finds out, and changes nothing."""
+        limit_s = self.world.clock.now_s + _PATIENCE_S
+        self.world.calm = True
+        for life in self.lives:
+            life.plan.over = True
+        while any(life is not ended for life in self.lives):
+            self.turns.run(lambda: all(life is ended for life in self.lives) or self.world.clock.now_s > limit_s)
+            if self.world.clock.now_s > limit_s:
+                msg = f"a process that was replaced goes on: {', '.join(life.name for life in self.lives if life is not ended)}"
+                raise SimulationFailed(msg)
+
+    def _count(self, life: Life) -> None:
+        job = life.job
         if job is not None and job.job_manager is not None:
             self.restarts += job.job_manager.restarts
             self.checkpoints += job.job_manager.coordinator.statistics.completed
 
-    def check_steps(self) -> None:
-        """Raises SimulationFailed when the run has become too long."""
+    # --- turns
+
+    def seats(self) -> list[Seat]:
+        """Who could take a turn now."""
+        seats: list[Seat] = []
+        for life in self.lives:
+            if not life.dead and not life.busy and not life.closed:
+                seats.extend((name, party, life) for name, party in life.parties())
+            seats.append((f"{life.name} transport", life.network, None))
+            for process in life.task_managers:
+                if not process.dead and not process.busy:
+                    seats.extend((name, party, process) for name, party in process.parties())
+        return seats
+
+    def moments(self) -> Iterable[float]:
+        """When something is to happen that is nobody's turn."""
+        if self._lead is None and self._ended is None:
+            yield self._next_start_s
+        if self.moments_wanted:
+            yield self.moments_wanted[0][0]
+        for life in self.lives:
+            for process in (life, *life.task_managers):
+                if process.ends_s is not None:
+                    yield process.ends_s
+
+    def progressed(self) -> None:
+        """A turn was taken."""
         if self.world.steps > self.max_steps:
             msg = f"the job is not at its end after {self.max_steps} steps, at {self.world.clock.now_s:.3f} s"
             raise SimulationFailed(msg)
+        self.look()
+
+    def look(self) -> None:
+        """What must hold at every moment."""
+        if self.early is not None:
+            self.early.check()
+        self.observe(self.world)
+
+    def give_turns(self, number: int) -> None:
+        """Others take so many turns in the middle of somebody's turn, unless they have nothing to do."""
+        limit = self.world.steps + number
+        if number:
+            self.turns.run_within(lambda: self.world.steps >= limit or self.is_decided(), self.world.clock.now_s + _LINGER_S)
 
     # --- what the caller wanted done at given moments
 
-    def next_moment(self) -> Iterator[float]:
-        """The next one, if there is one."""
-        if self.moments:
-            yield self.moments[0][0]
-
-    def act(self, job: LocalJob | None) -> None:
+    def _act(self) -> None:
         """Does what is due."""
-        while self.moments and self.moments[0][0] <= self.world.clock.now_s and job is not None and job.job_manager is not None:
-            manager, (_, action) = job.job_manager, self.moments.pop(0)
+        job = self._lead.job if self._lead is not None else None
+        while self.moments_wanted and self.moments_wanted[0][0] <= self.world.clock.now_s and job is not None and job.job_manager is not None:
+            manager, (_, action) = job.job_manager, self.moments_wanted.pop(0)
             manager.post(lambda manager=manager, action=action: action(manager))  # type: ignore[misc]  # bound as of now
 
-    def _result(self, life: Life, lives: int) -> SimulationResult:
+    def _result(self, life: Life) -> SimulationResult:
         world, job = self.world, life.job
-        assert job is not None  # noqa: S101 - a life without a job ends with an exception or a crash
-        outcome = job.result() if life.crashed_at is None else None  # the dead cannot be asked
+        manager = job.job_manager if job is not None else None
+        outcome = None if life.dead or job is None else job.result()  # the dead cannot be asked
         status = JobStatus.FINISHED if outcome is None else outcome.status
         return SimulationResult(
             seed=world.seed,
             status=status,
-            error=job.job_manager.error if job.job_manager is not None and status is JobStatus.FAILED else None,
-            lives=lives,
+            error=manager.error if manager is not None and status is JobStatus.FAILED else None,
+            lives=self._begun,
             restarts=self.restarts,
             checkpoints=self.checkpoints,
             virtual_s=world.clock.now_s,
@@ -163,7 +363,7 @@ class Simulation:
             disk=world.disk,
             replay=self.replay,
             last_checkpoint=outcome.last_checkpoint if outcome is not None else None,
-            accumulators=dict(job.job_manager.accumulators) if job.job_manager is not None else {},
+            accumulators=dict(manager.accumulators) if manager is not None else {},
             recent=tuple(world.trace.recent),
         )
 
@@ -171,7 +371,8 @@ class Simulation:
     def replay(self) -> str:
         """One line that runs this again."""
         program = getattr(self.program, "__qualname__", None) or repr(self.program)
-        return f"replay: simulate({program}, seed={self.world.seed}, faults={self.world.faults!r})"
+        processes = f", processes={self.processes}" if self.processes is not None else ""
+        return f"replay: simulate({program}, seed={self.world.seed}, faults={self.world.faults!r}{processes})"
 
 
 def simulate(
@@ -179,6 +380,7 @@ def simulate(
     *,
     seed: int,
     faults: Faults | None = None,
+    processes: int | None = None,
     settings: Mapping[str, Any] | None = None,
     targets: Sequence[Target[Any]] = (),
     at: Sequence[tuple[float, Callable[[JobManager], object]]] = (),
@@ -198,6 +400,9 @@ def simulate(
         job: builds the program; called anew for each life of the process.
         seed: decides everything that is left open.
         faults: what goes wrong; nothing when None.
+        processes: TaskManagers in processes of their own, at most so many (>= 1), as with `execution.processes`; None for everything in the
+            process of the program. The program travels to them, so what its functions change outside of state is not seen here; targets
+            are servers, to which all processes have a way.
         settings: by dotted name; they add to and replace `DEFAULTS`.
         targets: the targets that the program writes to. They outlive crashes; after every step it is checked that nothing is visible in
             them that no durable checkpoint covers.
@@ -223,7 +428,8 @@ def simulate(
         name=name,
         observe=observe,
         max_steps=max_steps,
-        moments=sorted(at, key=lambda entry: entry[0]),
+        processes=processes,
+        moments_wanted=sorted(at, key=lambda entry: entry[0]),
     )
     try:
         return simulation.run()

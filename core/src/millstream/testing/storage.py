@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from millstream.testing.disk import Edit, SimulatedDisk
-    from millstream.testing.faults import FaultPlan
+    from millstream.testing.process import SimulatedProcess
     from millstream.testing.world import World
 
 _PROCESS_NUMBER: Final = re.compile(r"\.\d+-\d+\.tmp$", re.ASCII)
@@ -52,11 +52,14 @@ class DiskStorage:
                 raise FileExistsError(17, "File exists", path)
             file = File(modified_ns=self.disk.now_ns())
             self.disk.change((folder, name, file))
+        return self._writer(file, path)
+
+    def _writer(self, file: File, path: str) -> BinaryIO:
         return cast("BinaryIO", WriteHandle(self, file, path))
 
     def open_append(self, path: str) -> BinaryIO:
         with self._call("open_append", path):
-            return cast("BinaryIO", WriteHandle(self, self.disk.file(path), path))
+            return self._writer(self.disk.file(path), path)
 
     def open_read(self, path: str) -> BinaryIO:
         with self._call("open_read", path):
@@ -131,25 +134,33 @@ class DiskStorage:
 
 
 class SimulatedStorage(DiskStorage):
-    """A disk as one life sees it: calls fail, the life ends in the middle of one, and a dead life changes nothing any more."""
+    """A disk as one process sees it: calls fail, the process ends in the middle of one, and a dead one changes nothing any more.
 
-    def __init__(self, world: World, plan: FaultPlan) -> None:
+    Attributes:
+        written: the files that it has written to.
+    """
+
+    def __init__(self, world: World, process: SimulatedProcess) -> None:
         super().__init__(world.disk)
         self._world = world
-        self._plan = plan
-        self._calls = 0
+        self._process = process
+        self.written: list[File] = []
         self.dead = False
+
+    def _writer(self, file: File, path: str) -> BinaryIO:
+        self.written.append(file)
+        return super()._writer(file, path)
 
     @contextmanager
     def _call(self, operation: str, path: str) -> Iterator[None]:
         if self.dead:
             raise CrashPointReached(f"{operation} of a dead process")
-        self._calls += 1
         self._world.note(f"disk {operation} {_PROCESS_NUMBER.sub('.tmp', path)}")
-        error = self._plan.before_call(self._calls, operation)
+        plan = self._process.plan
+        error = plan.before_call(self._process, operation)
         if error is None:
             yield
-        elif self._plan.is_after_effect(error):
+        elif plan.has_effect(error):
             yield
             raise error
         else:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from weakref import WeakValueDictionary
 
 from millstream.errors import Fenced
 from millstream.ports import SeededRandom
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
     from millstream.contracts.sink import SinkContext
 
 T = TypeVar("T")
+
+_numbers: Final = count(1)
+_all: Final[WeakValueDictionary[int, Target[Any]]] = WeakValueDictionary()
 
 
 class ContractBroken(AssertionError):
@@ -45,6 +50,12 @@ class Target(Generic[T]):
         self._busy = busy
         self._random = SeededRandom(f"{seed}/target")
         self._fences: dict[tuple[str, int], int] = {}
+        self._number = next(_numbers)
+        _all[self._number] = self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A server: programs that travel to other simulated processes have a way to it, and no server of their own.
+        return _find, (self._number,)
 
     def visible(self) -> list[T]:
         """What a reader sees, in the order in which it became visible."""
@@ -84,3 +95,7 @@ class Target(Generic[T]):
     def show(self, context: SinkContext, run_id: str, lane: int, checkpoint_id: int, values: Sequence[Any]) -> None:
         """Makes records visible."""
         self.epochs.append(VisibleEpoch(run_id, context.sink_uid, lane, checkpoint_id, tuple(values)))
+
+
+def _find(number: int) -> Target[Any]:
+    return _all[number]

@@ -102,6 +102,7 @@ class TransactionalWriter(TwoPhaseCommitWriter[T]):
             return None
         transaction.state = "half prepared"
         crash_point("sink.prepare.mid")
+        self._check(self._context.lane)  # else it may have been aborted while we stood still
         transaction.state, transaction.checkpoint_id = "prepared", checkpoint_id
         return json.dumps({"version": 1, "transaction": transaction.number}).encode()
 
@@ -128,6 +129,7 @@ class TransactionalWriter(TwoPhaseCommitWriter[T]):
         for transaction in self._target.transactions.values():
             mine = transaction.sink_uid == self._context.sink_uid and transaction.lane in self._context.owned_lanes
             if mine and transaction.state not in ("committed", "aborted") and transaction.number not in kept:
+                self._check(transaction.lane)
                 transaction.state = "aborted"
                 crash_point("recovery.mid_abort")
 

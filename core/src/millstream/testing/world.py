@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from millstream.ports import Random
     from millstream.testing.faults import Faults
+    from millstream.testing.process import SimulatedProcess
     from millstream.testing.targets import Target
 
 START_MS: Final = 1_700_000_000_000
@@ -85,6 +86,8 @@ class World:
         injected: faults that really happened, by kind.
         passed: crash points that were passed, with how often.
         steps: turns given to anybody so far.
+        calm: the job is over: nothing happens to messages any more.
+        process: whose turn it is.
     """
 
     def __init__(self, seed: int, faults: Faults, targets: Sequence[Target[Any]]) -> None:
@@ -97,6 +100,8 @@ class World:
         self.injected: Counter[str] = Counter()
         self.passed: Counter[str] = Counter()
         self.steps = 0
+        self.calm = False
+        self.process: SimulatedProcess | None = None
 
     def random(self, name: str) -> Random:
         """The sequence of that name; every consumer has its own, so that one more draw here changes nothing there."""

@@ -131,9 +131,9 @@ class FilesystemCheckpointStore(CheckpointStore):
         self._begun.setdefault(checkpoint_id, set()).add(f"chk-{checkpoint_id}/{name}")
 
     def write_shared(self, checkpoint_id: int, name: str, parts: Iterable[bytes]) -> None:
-        self._make_job_folder()
-        folder = self._shared_folder
-        temporary = self._write_temporary(folder, _checked(name), parts)
+        # Half written it is among what goes with the checkpoint, which is all that is looked through when its writer dies.
+        folder, begun = self._shared_folder, self._make_checkpoint_folder(checkpoint_id)
+        temporary = self._write_temporary(begun, _checked(name), parts)
         # In the place of one of that name, if somebody who died wrote it: nobody knows whether that one is durable.
         self._storage.rename(temporary, f"{folder}/{name}")
         self._storage.sync_folder(folder)

@@ -84,6 +84,7 @@ class OperatorContext:
         send_to_coordinator: a message to the source's enumerator.
         restored: what a checkpoint left for this operator.
         origin: where the batch at hand was read; one object for all operators of the task.
+        check_leadership: raises LeaderFenced when another process has taken over the job.
         rewound_from: run id of the checkpoint, when it is rewound into a new run; else None.
         allow_non_restored_state: state of the checkpoint that nobody declares is left behind.
         strict_state: look for functions that change what they read from state without writing it back.
@@ -111,6 +112,7 @@ class OperatorContext:
     send_to_coordinator: Callable[[object], None]
     restored: RestoredState
     origin: Origin
+    check_leadership: Callable[[], None] = lambda: None
     rewound_from: str | None = None
     strict_state: bool = False
     allow_non_restored_state: bool = False

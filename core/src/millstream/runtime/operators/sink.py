@@ -182,6 +182,7 @@ class TwoPhaseCommitOperator(SinkOperator):
             crash_point("sink.open.before_fence")
             self._writer = self._sink.open(context)
             crash_point("sink.open.after_fence")
+            self.context.check_leadership()
             self._committer = TwoPhaseCommitter(self._writer, context, self._schedule)
             self._committer.recover(items, self.context.restored.checkpoint_id, rewound=rewound)
 
@@ -233,7 +234,7 @@ class WriteAheadOperator(SinkOperator):
             self._lanes = self._sink.open(context)
         self._log = WriteAheadLog(self._lanes, context, serializer_for(self._sink.record_type), self._sink.capabilities.max_commit_records)
         with self._blamed():
-            self._log.recover(items, self.context.restored.checkpoint_id, rewound=rewound)
+            self._log.recover(items, self.context.restored.checkpoint_id, rewound=rewound, fenced=self.context.check_leadership)
 
     def process_batch(self, batch: RecordBatch[Any]) -> None:
         self._records_in.count += len(batch.values)

@@ -61,6 +61,7 @@ class SourceOperator(Operator):
         self._strategy = strategy
         self._on_error = on_error
         self._reader: SourceReader[Any] | None = None
+        self._heard = 0  # number of the enumerator's last message
         self.ended = False
 
     def open(self) -> None:
@@ -86,14 +87,17 @@ class SourceOperator(Operator):
         self.reader.add_splits(splits)
 
     def receive(self, message: object) -> None:
-        """A message of the enumerator."""
+        """A message of the enumerator. One that has come before changes nothing."""
+        if not isinstance(message, SplitsAssigned | NoMoreSplits | FromEnumerator) or message.number <= self._heard:
+            return
+        self._heard = message.number
         if isinstance(message, SplitsAssigned):
             self._add_splits(message.splits)
         elif isinstance(message, NoMoreSplits):
             if not self.ended:
                 self._event_time.nothing_to_read()
             self.reader.no_more_splits()
-        elif isinstance(message, FromEnumerator):
+        else:
             self.reader.receive(message.message)
 
     # --- reading

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from millstream.checkpoint.messages import CheckpointAborted, CheckpointCompleted
 from millstream.contracts.checkpoint_storage import CheckpointStore
+from millstream.errors import CheckpointStorageFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    from millstream.contracts.checkpoint_storage import CheckpointStorage, CheckpointStorageContext
+    from millstream.ports import Executor
 
 
 class TaskStore(CheckpointStore):
@@ -89,3 +94,24 @@ class TaskStore(CheckpointStore):
         writer = self._writers.pop(checkpoint_id, None)
         if writer is not None:
             writer.withdraw(checkpoint_id)
+
+
+def open_task_store(kept: CheckpointStorage, context: CheckpointStorageContext) -> TaskStore:
+    """The store of a process.
+
+    Raises:
+        CheckpointStorageFailed: the storage cannot be reached.
+    """
+    try:
+        return TaskStore(lambda: kept.open(context))
+    except OSError as error:
+        raise CheckpointStorageFailed(job_name=context.job_name, where=str(kept), reason=str(error)) from error
+
+
+def note_outcome(store: TaskStore, executor: Executor, message: object) -> None:
+    """Tells the store of a process what a message to one of its tasks says of a checkpoint."""
+    if isinstance(message, CheckpointCompleted):
+        store.completed(message.checkpoint_id)
+    elif isinstance(message, CheckpointAborted):
+        checkpoint_id = message.checkpoint_id
+        executor.submit(lambda: store.withdraw(checkpoint_id), lambda _, __: None)

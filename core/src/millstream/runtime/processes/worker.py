@@ -7,9 +7,8 @@ import json
 import signal
 import socket
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from millstream.checkpoint.messages import CheckpointAborted, CheckpointCompleted
 from millstream.contracts.checkpoint_storage import CheckpointStorageContext
 from millstream.errors import JobCodeUnusable, MillstreamError
 from millstream.graph.execution_graph import ExecutionState, task_address
@@ -28,7 +27,7 @@ from millstream.runtime.processes.control import ControlLink
 from millstream.runtime.processes.frames import Kind
 from millstream.runtime.processes.metrics import MetricsSender
 from millstream.runtime.processes.remote_exchange import RemoteExchange
-from millstream.runtime.processes.task_store import TaskStore
+from millstream.runtime.processes.task_store import TaskStore, note_outcome, open_task_store
 from millstream.runtime.processes.transports import TaskTransport
 from millstream.runtime.processes.wakeup import Wakeup
 from millstream.runtime.savepoints import SavepointStores
@@ -143,22 +142,15 @@ class Worker:
         elif frame.kind is Kind.DEPLOY:
             self._deploy(*user_code.loads(frame.payload))
         elif frame.kind is Kind.MESSAGE:
-            self._note(self._transport.deliver(frame.payload))
+            message = self._transport.deliver(frame.payload)
+            if self._store is not None:
+                note_outcome(self._store, self._executor, message)
         elif frame.kind is Kind.CANCEL:
             if self._tasks is not None:
                 self._tasks.cancel_all()
             self._leaving = True
         elif frame.kind is Kind.LEAVE:
             self._leaving = True
-
-    def _note(self, message: Any) -> None:
-        store = self._store
-        if store is None:
-            return
-        if isinstance(message, CheckpointCompleted):
-            store.completed(message.checkpoint_id)
-        elif isinstance(message, CheckpointAborted):
-            self._executor.submit(lambda: store.withdraw(message.checkpoint_id), lambda _, __: None)
 
     def _set_up(self, program: Program) -> None:
         what = "the script of the job"
@@ -183,8 +175,7 @@ class Worker:
         ports = Ports(self._clock, SeededRandom(set_up.options.seed), self._transport, storage, self._executor)
         store = restored = None
         if set_up.storage is not None:
-            context, kept = CheckpointStorageContext(set_up.job_name, storage), set_up.storage
-            store = self._store = TaskStore(lambda: kept.open(context))
+            store = self._store = open_task_store(set_up.storage, CheckpointStorageContext(set_up.job_name, storage))
         if set_up.restored is not None:
             restored, _ = set_up.restored[0].find(set_up.restored[1], storage)
         asked = AskedStore(self._control.ask)

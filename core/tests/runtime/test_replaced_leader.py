@@ -1,0 +1,68 @@
+"""A process that was replaced while it stood still between fencing a sink and recovering it takes nothing from its successor."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pytest
+
+from millstream import JobStatus, RestartStrategies, StreamExecutionEnvironment
+from millstream.errors import JobFailedError
+from millstream.ports import InlineExecutor, LocalStorage, LocalTransport, ManualClock, SeededRandom, arm, disarm
+from millstream.runtime.deployment import Ports
+from millstream.runtime.launch import LocalJob
+from millstream.testing import LedgerTarget, TransactionalTarget
+
+COUNT = 100
+
+
+class QuickStorage(LocalStorage):
+    """Files that need not outlive the machine."""
+
+    def sync_file(self, file: BinaryIO) -> None:
+        file.flush()
+
+    def sync_folder(self, path: str) -> None:
+        pass
+
+
+def program(folder: Path, target: Any) -> StreamExecutionEnvironment:
+    """A record each ms and a checkpoint every 10 ms, in virtual time."""
+    ports = Ports(ManualClock(1_000_000), SeededRandom(), LocalTransport(), QuickStorage(), InlineExecutor())
+    env = StreamExecutionEnvironment(ports=ports).configure("job.resume", "auto")
+    env.enable_checkpointing(timedelta(milliseconds=10)).set_restart_strategy(RestartStrategies.fixed_delay(3, timedelta(0)))
+    env.checkpoint_config.set_checkpoint_storage(folder)
+    env.generate(lambda index: index, count=COUNT, rate_per_s=1000.0, uid="in").sink_to(target.sink(), uid="out")
+    return env
+
+
+@pytest.mark.parametrize("kind", [TransactionalTarget, LedgerTarget])
+@pytest.mark.parametrize("records", [0, 35])
+def test_who_was_replaced_before_it_recovers_its_sink_changes_nothing_there(tmp_path: Path, kind: type[Any], records: int) -> None:
+    target = kind()
+    successor = program(tmp_path, target)
+    running: list[LocalJob] = []
+
+    def replace() -> None:
+        disarm("sink.open.after_fence")
+        job = successor.launch("job")
+        assert job.job_manager is not None
+        running.append(job)
+        job.start()
+        job.run(lambda: len(target.visible()) >= records and job.job_manager.coordinator.in_progress > 0)
+
+    arm("sink.open.after_fence", replace)
+    try:
+        with pytest.raises(JobFailedError, match="Leader 1 of job 'job' has been replaced by leader 2"):
+            program(tmp_path, target).execute("job")
+    finally:
+        disarm("sink.open.after_fence")
+    (job,) = running
+    assert job.job_manager is not None
+    job.run()
+    assert job.job_manager.status is JobStatus.FINISHED
+    assert Counter(target.visible()) == Counter(range(COUNT))
+    assert target.leftovers() == []
