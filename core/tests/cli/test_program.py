@@ -101,6 +101,13 @@ env.execute("job")
 """
 
 
+def test_a_plan_shows_slot_sharing_groups_that_the_program_has_made(invoke: Any, script: Any) -> None:
+    apart = script(BEHIND_KEYS.replace('name="plain")', 'name="plain").slot_sharing_group("own")'))
+    _, source, plain, numbered, _ = invoke("plan", apart).stdout.split("\n\n")
+    assert "  slot sharing group 'own'\n" in plain
+    assert "slot sharing group" not in source + numbered
+
+
 def test_a_plan_tells_which_serializer_comes_from_an_annotation_and_of_what(invoke: Any, script: Any) -> None:
     shown = invoke("plan", script(ANNOTATED)).stdout
     keys = "keys: typed str (annotation of word)"

@@ -125,6 +125,14 @@ class DataStream(Generic[T]):
         self._operator("start_new_chain").chaining = "head"
         return self
 
+    def slot_sharing_group(self, name: str) -> Self:
+        """Puts the operator into a group whose subtasks share slots with each other only, so that they may run in processes of their own.
+
+        What reads from one group is in it too, unless it says otherwise; what reads from several, and sources, are in `default`.
+        """
+        self._operator("slot_sharing_group").slot_sharing_group = checked_group(name)
+        return self
+
     # --- transformations
 
     def map(
@@ -369,3 +377,19 @@ class DataStreamSink:
         """Runs the sink in a task of its own."""
         self.node.chaining = "never"
         return self
+
+    def slot_sharing_group(self, name: str) -> Self:
+        """Puts the sink into a group whose subtasks share slots with each other only."""
+        self.node.slot_sharing_group = checked_group(name)
+        return self
+
+
+def checked_group(name: object) -> str:
+    """The name of a slot sharing group.
+
+    Raises:
+        InvalidArgument: it is none.
+    """
+    if not isinstance(name, str) or not name:
+        raise InvalidArgument(what="slot_sharing_group", value=repr(name), allowed="a string that is not empty")
+    return name

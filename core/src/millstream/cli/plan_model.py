@@ -38,11 +38,12 @@ class PlannedOperator:
 
 @dataclass(frozen=True)
 class PlannedVertex:
-    """Operators that run in one task, of which there are `parallelism`."""
+    """Operators that run in one task, of which there are `parallelism`, in slots of that group."""
 
     id: int
     name: str
     parallelism: int
+    slot_sharing_group: str
     operators: list[PlannedOperator]
 
 
@@ -125,7 +126,9 @@ def plan_of(program: Program) -> JobPlan:
         checkpoints=_checkpoints(settings.checkpoint),
         state_backend=settings.state.backend,
         vertices=[
-            PlannedVertex(vertex.vertex_id, vertex.name, vertex.parallelism, [_operator(one, uids) for one in vertex.chain])
+            PlannedVertex(
+                vertex.vertex_id, vertex.name, vertex.parallelism, vertex.slot_sharing_group, [_operator(one, uids) for one in vertex.chain]
+            )
             for vertex in job.vertices
         ],
         edges=[edge for vertex in job.vertices for edge in _edges(vertex, job.vertices, exchanged)],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from millstream.cli.texts import counted
+from millstream.graph.job_graph import DEFAULT_GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +34,8 @@ def _lines(plan: JobPlan) -> Iterator[str]:
 def _vertex_lines(plan: JobPlan, vertex: PlannedVertex) -> Iterator[str]:
     yield f"Vertex {vertex.id}: {vertex.name}"
     yield f"  parallelism {vertex.parallelism}"
+    if vertex.slot_sharing_group != DEFAULT_GROUP:
+        yield f"  slot sharing group {vertex.slot_sharing_group!r}"
     for edge in plan.edges:
         if edge.target_vertex == vertex.id and edge.source_vertex != vertex.id:
             yield f"  from vertex {edge.source_vertex} ({plan.vertices[edge.source_vertex].name}): {edge.way}{_key_groups(edge)}{_side_output(edge)}"

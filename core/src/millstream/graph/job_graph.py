@@ -1,13 +1,13 @@
 """What is deployed: chains of operators that run in one task, and the edges between them.
 
 Two nodes are chained when the edge between them is forward, or a hash edge between two single subtasks (there is one place the key
-can go), both have the same parallelism, the second has that one input, and neither forbids it.
+can go), both have the same parallelism and slot sharing group, the second has that one input, and neither forbids it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from millstream.contracts.key_groups import default_max_parallelism
 from millstream.graph.stream_graph import REBALANCE
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from millstream.contracts.sink import AnySink
     from millstream.contracts.source import Source
     from millstream.graph.stream_graph import OperatorSpec, Partitioning, StreamEdge, StreamGraph, StreamNode
+
+
+DEFAULT_GROUP: Final = "default"
+"""Slot sharing group of what was put into none."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,11 @@ class JobEdge:
 
 @dataclass(frozen=True)
 class JobVertex:
-    """A chain, run by `parallelism` subtasks. The first operator reads the inputs (or is a source)."""
+    """A chain, run by `parallelism` subtasks. The first operator reads the inputs (or is a source).
+
+    Attributes:
+        slot_sharing_group: its subtasks share slots with those of other vertices of the group, and with nobody else.
+    """
 
     vertex_id: int
     name: str
@@ -68,6 +76,7 @@ class JobVertex:
     chain: tuple[ChainedOperator, ...]
     inputs: tuple[JobEdge, ...]
     outputs: tuple[JobEdge, ...]
+    slot_sharing_group: str = DEFAULT_GROUP
 
     @property
     def is_source(self) -> bool:
@@ -106,6 +115,10 @@ class JobGraphBuilder:
         self._parallelism = parallelism
         self._max_parallelism = max_parallelism
         self._chaining = chaining
+        self._groups: list[str] = []  # by node; inputs come before their consumers
+        for node in graph.nodes:
+            inherited = {self._groups[edge.source] for edge in node.inputs}
+            self._groups.append(node.slot_sharing_group or (inherited.pop() if len(inherited) == 1 else DEFAULT_GROUP))
 
     def parallelism_of(self, node: StreamNode) -> int:
         """Subtasks of a node."""
@@ -142,6 +155,7 @@ class JobGraphBuilder:
                 chain=tuple(self._operator(node, targets) for node in chain),
                 inputs=tuple(edge for edge in edges if edge.target == number),
                 outputs=tuple(outputs[number]),
+                slot_sharing_group=self._groups[chain[0].node_id],
             )
             for number, chain in enumerate(chains)
         )
@@ -169,7 +183,7 @@ class JobGraphBuilder:
 
     def _is_local(self, edge: StreamEdge, before: StreamNode, node: StreamNode) -> bool:
         parallelism = self.parallelism_of(node)
-        if parallelism != self.parallelism_of(before):
+        if parallelism != self.parallelism_of(before) or self._groups[before.node_id] != self._groups[node.node_id]:
             return False
         return edge.partitioning.kind == "forward" or (edge.partitioning.kind == "hash" and parallelism == 1)
 

@@ -80,6 +80,7 @@ class StreamNode:
         source: the source it reads, for source nodes.
         sink: the sink it writes, for sink nodes.
         chaining: `always`, `head` (starts a new chain) or `never`.
+        slot_sharing_group: as asked for; None to take that of its inputs.
         parallel_source: whether a source can have more than one reader.
         output_type: declared type of its records, None where the program says none; for people, no record is believed to be of it.
     """
@@ -94,6 +95,7 @@ class StreamNode:
     source: Source[Any] | None = None
     sink: AnySink | None = None
     chaining: Literal["always", "head", "never"] = "always"
+    slot_sharing_group: str | None = None
     parallel_source: bool = True
     output_type: Any = None
 
