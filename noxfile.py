@@ -106,7 +106,7 @@ def faults(session: nox.Session) -> None:
 
 @nox.session
 def fault_gate(session: nox.Session) -> None:
-    """Run the faults of several processes that CI runs once: every crash point with kill, stop and raise, zombies, second faults."""
+    """Run the faults that CI runs once: over 200 of real processes, each crash point and action among them, and 1,000 simulated seeds."""
     install(session, "tests")
     session.run("pytest", "-n", workers(), "-m", "fault_gate", *session.posargs)
 
@@ -189,9 +189,9 @@ for measured in ("3.11", "3.13"):
 
 @nox.session
 def bench_faults(session: nox.Session) -> None:
-    """Run every fault case there is, in one process and over several: the tier for an hour or two, not for each commit."""
+    """Run every fault case there is, then simulated seeds for an hour (`-- --minutes N`), and note it in integration-tests/faults/ledger.csv."""
     install(session, "tests")
-    session.run("pytest", "-n", workers(), "-m", "faults", "--millstream-full", *session.posargs)
+    session.run("python", "integration-tests/faults/long_run.py", *session.posargs)
 
 
 @nox.session(python=False)

@@ -1,4 +1,4 @@
-"""1,000 seeds of the simulation: 200 that are always the same, and 800 from a seed that `nox -s fault_gate` draws and prints."""
+"""1,000 seeds of the simulation: 200 that are always the same, and 800 from MILLSTREAM_SIMULATION_SEED on. Fresh ones: `nox -s bench_faults`."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -702,6 +703,25 @@ def test_a_stop_whose_savepoint_fails_is_none() -> None:
     job.pass_time(10)
     assert (wish.path, job.failures, job.triggers()) == (None, [], [1, 2])
     assert not [message for _, message in job.sent if isinstance(message, TriggerCheckpoint) and message.checkpoint_id == 2 and message.stop]
+
+
+@pytest.mark.parametrize("how", ["declined", "no place"])
+def test_input_that_has_ended_is_checkpointed_though_a_stop_that_came_in_between_fails(how: str) -> None:
+    job, wish = Job().start(), Wish()
+    for execution in job.executions:
+        execution.state = ExecutionState.INPUT_ENDED
+    job.coordinator.request("final")
+    if how == "no place":
+        wish.request = SavepointRequest(lambda number: Path(f"/proc/{number}/none").mkdir(), wish.done)  # type: ignore[arg-type,return-value]
+    job.coordinator.request_savepoint(wish.request, with_last=True)
+    job.coordinator.request("stop")
+    job.pass_time(0)
+    if how == "declined":
+        job.decline(1)
+    assert [path for path, _ in wish.answers] == [None]
+    job.pass_time(1)
+    last = [message for _, message in job.sent if isinstance(message, TriggerCheckpoint)][-1]
+    assert (last.checkpoint_id, last.last, last.stop) == (2, True, False)
 
 
 def test_the_id_of_a_savepoint_is_spent_in_the_store_of_the_checkpoints_too() -> None:

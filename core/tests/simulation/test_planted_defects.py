@@ -155,7 +155,7 @@ def test_what_is_right_shows_nothing_wrong_over_processes(faults: Faults) -> Non
 
 def test_messages_of_an_old_attempt_that_are_believed_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ExecutionGraph, "find", lambda self, subtask, attempt: self._executions.get(subtask))
-    assert is_told_by_processes(10, MESSAGES)
+    assert is_told_by_processes(40, MESSAGES)
 
 
 def test_a_barrier_that_overtakes_records_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,7 +193,7 @@ def test_a_target_that_does_not_fence_is_seen(monkeypatch: pytest.MonkeyPatch) -
         self._target.markers[self._key(lane)] = Marker(checkpoint_id, chunk)
 
     monkeypatch.setattr(LedgerLanes, "commit_batch", commit)
-    assert is_told_by_processes(30, Faults(takeovers=1, lost=0.3), LedgerTarget)
+    assert is_told_by_processes(30, Faults(takeovers=1, late=0.5), LedgerTarget)
 
 
 def test_splits_that_are_assigned_twice_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:

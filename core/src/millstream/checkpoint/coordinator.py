@@ -264,6 +264,7 @@ class CheckpointCoordinator:
                 place = request.make_place(checkpoint_id)
             except Exception as error:  # noqa: BLE001 - a plugin's code
                 request.answer(None, error)
+                self._want_the_end()
                 return
         if purpose == "final":
             crash_point("end.before_final_checkpoint")
@@ -481,9 +482,14 @@ class CheckpointCoordinator:
                 self._job.fail(CheckpointFailed(checkpoint_id=pending.checkpoint_id, reason=reason, tolerated=self._config.tolerable_failures))
             elif pending.is_last:
                 self._want_again(pending.purpose)
-        elif pending.purpose == "final":
-            self._want_again("final")
+        elif pending.is_last:
+            self._want_the_end()
         self._store_next()
+
+    def _want_the_end(self) -> None:
+        """A savepoint came to nothing that was to be the job's last checkpoint: one without it is, if there is nothing left to process."""
+        if self._executions is not None and self._executions.all_in(ExecutionState.INPUT_ENDED):
+            self._want_again("final")
 
     def _want_again(self, purpose: Purpose) -> None:
         self._wanted = purpose
