@@ -27,7 +27,16 @@ def main() -> None:
     for name in ("files", "checkpoints"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--resume", default="auto")
-    for name, default in (("parallelism", 2), ("processes", 2), ("count", 20_000), ("rate", 6_000), ("stall", 0), ("fail", -1), ("restarts", 50)):
+    for name, default in (
+        ("parallelism", 2),
+        ("processes", 2),
+        ("count", 20_000),
+        ("rate", 6_000),
+        ("stall", 0),
+        ("fail", -1),
+        ("restarts", 50),
+        ("own", 0),
+    ):
         parser.add_argument(f"--{name}", type=int, default=default)
     options = parser.parse_args()
 
@@ -41,6 +50,7 @@ def main() -> None:
 
     env = StreamExecutionEnvironment.get_execution_environment().set_parallelism(options.parallelism)
     env.configure("execution.processes", options.processes)
+    env.configure("execution.job_manager", "process" if options.own else "client")
     env.configure("job.max_parallelism", 64)
     env.enable_checkpointing(timedelta(milliseconds=200))
     env.checkpoint_config.set_checkpoint_storage(options.checkpoints)

@@ -37,6 +37,11 @@ def workers_of(parent: int) -> list[int]:
     return sorted(pid for pid, above, state, line in listed() if above == parent and state[0] != "Z" and " millstream-worker-" in line)
 
 
+def job_managers_of(parent: int) -> list[int]:
+    """JobManager processes of a program."""
+    return sorted(pid for pid, above, state, line in listed() if above == parent and state[0] != "Z" and " millstream-job-manager" in line)
+
+
 def alive(pids: list[int]) -> list[int]:
     """Those that still run."""
     return [pid for pid, _, state, _ in listed() if pid in pids and state[0] != "Z"]
@@ -69,6 +74,18 @@ class Started:
 
         found: list[int] = until(enough)
         return found
+
+    def job_manager(self, instead_of: int = 0) -> tuple[int, list[int]]:
+        """The process with its JobManager, another one than that, and its two TaskManagers, once they are there."""
+
+        def there() -> tuple[int, list[int]] | None:
+            assert self.process.poll() is None, self.output()
+            (found, *_) = [*job_managers_of(self.process.pid), 0]
+            workers = workers_of(found) if found and found != instead_of else []
+            return (found, workers) if len(workers) == 2 else None
+
+        pair: tuple[int, list[int]] = until(there)
+        return pair
 
     def ends(self, within_s: float = 90.0) -> int:
         """Its exit code, once it has ended."""

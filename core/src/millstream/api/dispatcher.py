@@ -17,9 +17,10 @@ import msgspec
 
 from millstream.api.execution import Execution
 from millstream.api.job_manager_process import NAME, Ended, JobProgram, Progressed, Started
-from millstream.errors import InvalidArgument, JobFailedError, JobManagerLost, MissingMainGuard
+from millstream.contracts.checkpoint_storage import CheckpointStorageContext
+from millstream.errors import InvalidArgument, JobFailedError, JobManagerLost, MillstreamError, MissingMainGuard
 from millstream.plugins import default_manager
-from millstream.ports import SeededRandom
+from millstream.ports import LocalStorage, SeededRandom
 from millstream.runtime import user_code
 from millstream.runtime.job_status import JobStatus
 from millstream.runtime.log import is_configured
@@ -186,8 +187,10 @@ class Dispatcher:
             observer = Execution.observer
             if observer is not None and self._last is not None:
                 observer.ended(msgspec.structs.replace(self._last, status=JobStatus.FAILED.value, problem=str(lost)))
-            path = self._last.checkpoints.last_path if self._last is not None else None
-            raise JobFailedError(job_name=self._graph.job_name, cause=str(lost), restarts=self._losses - 1, last_checkpoint=path) from lost
+            restarts = self._losses - 1
+            raise JobFailedError(
+                job_name=self._graph.job_name, cause=str(lost), restarts=restarts, last_checkpoint=self._newest_checkpoint()
+            ) from lost
         log.warning("%s Another one takes over in %.1f s.", lost, delay_s)
         time.sleep(delay_s)
 
@@ -195,6 +198,18 @@ class Dispatcher:
         config = self._settings.checkpoint
         # Checkpoints in memory were in that of the process.
         return config.interval is None or (config.storage is not None and find_checkpoint_storage(default_manager(), config.storage).durable)
+
+    def _newest_checkpoint(self) -> str | None:
+        """Where it is: the process may have died before it said so."""
+        if self._settings.checkpoint.storage is None or not self._may_go_on():
+            return None
+        try:
+            storage = find_checkpoint_storage(default_manager(), self._settings.checkpoint.storage)
+            store = storage.open(CheckpointStorageContext(self._graph.job_name, LocalStorage()))
+            published = store.published()
+        except (OSError, MillstreamError):
+            return None
+        return store.location(published[-1]) if published else None
 
     # --- signals
 

@@ -378,6 +378,8 @@ class StreamExecutionEnvironment:
         """Starts the program on a thread of its own and returns at once."""
         from millstream.api.job_client import JobClient
 
+        if self.settings(job_name).execution.job_manager == "process":
+            raise InvalidArgument(what="execution.job_manager", value="'process'", allowed="'client' for execute_async and execute_and_collect")
         client = JobClient(Execution(self.launch(job_name), self.settings(job_name)))
         client.start()
         return client
