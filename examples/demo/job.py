@@ -57,6 +57,9 @@ def build(options: argparse.Namespace) -> StreamExecutionEnvironment:
     """The job, ready to execute."""
     env = StreamExecutionEnvironment.get_execution_environment()
     env.configure("job.resume", "auto")
+    if options.parallelism > 1:  # in so many processes, and the JobManager in one more
+        env.set_parallelism(options.parallelism).configure("execution.processes", options.parallelism).configure("execution.job_manager", "process")
+        env.configure("restart.initial", timedelta(milliseconds=100))
     env.enable_checkpointing(timedelta(milliseconds=options.checkpoint_interval_ms))
     env.checkpoint_config.set_checkpoint_storage(options.checkpoints)
 
@@ -77,6 +80,7 @@ def main() -> None:
     parser.add_argument("--checkpoints", default="checkpoints", help="folder for the checkpoints")
     parser.add_argument("--checkpoint-interval-ms", type=int, default=500)
     parser.add_argument("--rate", type=float, default=10_000, help="readings per second")
+    parser.add_argument("--parallelism", type=int, default=1, help="more than 1: over so many TaskManager processes")
     parser.add_argument("--delivery", choices=("exactly_once", "at_least_once"), default="exactly_once")
     build(parser.parse_args()).execute("lowest-temperatures")
 

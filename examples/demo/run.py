@@ -1,6 +1,7 @@
 """The main job, killed again and again, and a verdict on what it wrote.
 
     python examples/demo/run.py [--kills 6] [--readings 240000] [--seed 7] [--workdir DIR]
+    python examples/demo/run.py --parallelism 2
     python examples/demo/run.py --no-exactly-once
 
 Generates sensor readings, runs job.py on them as a process of its own, kills it with SIGKILL after new completed checkpoints and starts it
@@ -9,6 +10,9 @@ again, until it has come to its end. Then verdict.py, which knows nothing of the
 Most kills come at random moments. One comes when the sink has prepared its output and the checkpoint is not yet complete, one when the
 checkpoint is complete and the output not yet committed; there the job kills itself (MILLSTREAM_CRASH). With --no-exactly-once the sink
 writes at once, without waiting for checkpoints, under the same kills: the windows it wrote twice or half are shown.
+
+With --parallelism N above 1 the job runs over N TaskManager processes, and its JobManager in one more. It is started once; TaskManagers and the
+JobManager are killed in turn, and replaced by the job itself.
 
 Exit code: 0 exact; 1 not exact, as is to be expected with --no-exactly-once; 2 the job failed or ended before all kills were done.
 """
@@ -28,6 +32,7 @@ from pathlib import Path
 from random import Random
 
 import generate
+import processes
 from progress import Progress, newest_checkpoint
 
 HERE = Path(__file__).parent
@@ -126,7 +131,11 @@ class Supervisor:
             environment["MILLSTREAM_CRASH"] = f"{self._point(kill.moment)}#{kill.occurrence}=kill"
         command = [sys.executable, str(HERE / "job.py"), f"--input={self.input}", f"--output={self.output}"]
         command += [f"--checkpoints={self.checkpoints}", f"--checkpoint-interval-ms={options.checkpoint_interval_ms}"]
-        command += [f"--rate={options.rate}", f"--delivery={'at_least_once' if options.no_exactly_once else 'exactly_once'}"]
+        command += [
+            f"--parallelism={options.parallelism}",
+            f"--rate={options.rate}",
+            f"--delivery={'at_least_once' if options.no_exactly_once else 'exactly_once'}",
+        ]
         with self.log.open("ab") as log:
             return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
 
@@ -183,10 +192,66 @@ class Supervisor:
         return "\n" + "\n".join(self.log.read_text(errors="replace").splitlines()[-25:])
 
 
+class ProcessesSupervisor(Supervisor):
+    """Starts the job once, over several processes, and kills those as planned: the job replaces them."""
+
+    def run(self) -> None:
+        self.progress.attempt = 1
+        process = self._start(None)
+        try:
+            newest, before = 0, 0
+            random = Random(self.options.seed)
+            for number, kill in enumerate(plan(self.options)):
+                victims = self._wait_for_processes(process, before)
+                self._wait_for_checkpoint(process, newest)
+                moment_s = time.monotonic() + kill.after_s
+                while time.monotonic() < moment_s:
+                    self._pass_time(moment_s + PATIENCE_S, "")
+                before, name = (victims[0], "the JobManager") if number % 3 == 1 else (random.choice(victims[1:]), "a TaskManager")
+                self._kill_one(process, before, name, kill.after_s)
+                newest = newest_checkpoint(self.checkpoints)
+            self._wait_for_end(process)
+        finally:
+            process.kill()
+            process.wait()
+
+    def _wait_for_processes(self, process: subprocess.Popen[bytes], gone: int) -> list[int]:
+        """The JobManager, and behind it all TaskManagers; not among them the one that was killed last."""
+        limit_s = time.monotonic() + PATIENCE_S
+        while True:
+            job_manager = processes.job_manager_of(process.pid)
+            found = [job_manager, *processes.task_managers_of(job_manager)] if job_manager is not None else []
+            if len(found) == 1 + self.options.parallelism and gone not in found:
+                return found
+            self._expect_alive(process)
+            self._pass_time(limit_s, "not all processes were there")
+
+    def _wait_for_checkpoint(self, process: subprocess.Popen[bytes], before: int) -> None:
+        limit_s = time.monotonic() + PATIENCE_S
+        while newest_checkpoint(self.checkpoints) <= before:
+            self._expect_alive(process)
+            self._pass_time(limit_s, "no new checkpoint was completed")
+
+    def _kill_one(self, process: subprocess.Popen[bytes], victim: int, name: str, after_s: float) -> None:
+        self._expect_alive(process)
+        try:
+            os.kill(victim, signal.SIGKILL)
+        except ProcessLookupError:
+            raise DemoFailed(f"{name} ended before it was killed{self._last_words()}") from None
+        self.progress.attempt += 1
+        self._say_killed(f"SIGKILL of {name} (process {victim}) {after_s:.3f} s after a new checkpoint")
+
+    def _expect_alive(self, process: subprocess.Popen[bytes]) -> None:
+        if process.poll() == 0:
+            raise DemoFailed(f"the job ended before kill {self.killed + 1}. Give it more --readings, a lower --rate or fewer --kills.")
+        if process.returncode is not None:
+            raise DemoFailed(f"the job ended with exit code {process.returncode}{self._last_words()}")
+
+
 def demonstrate(workdir: Path, options: argparse.Namespace) -> int:
     """Runs everything in `workdir`; returns the exit code."""
     started_s = time.monotonic()
-    supervisor = Supervisor(workdir, options)
+    supervisor = (Supervisor if options.parallelism == 1 else ProcessesSupervisor)(workdir, options)
     generate.write(supervisor.input, options.readings, options.seed)
     delivery = "at least once, without commits" if options.no_exactly_once else "exactly once"
     print(f"{options.readings:,} readings in {supervisor.input}, at {options.rate:,.0f} a second; sink: {delivery}; seed {options.seed}")
@@ -194,8 +259,9 @@ def demonstrate(workdir: Path, options: argparse.Namespace) -> int:
         supervisor.run()
     finally:
         supervisor.progress.clear()
+    between = f", {supervisor.killed_between} of them between prepare and commit" if options.parallelism == 1 else ""
     print(
-        f"{supervisor.killed} kills, {supervisor.killed_between} of them between prepare and commit; "
+        f"{supervisor.killed} kills{between}; "
         f"{supervisor.progress.attempt} attempts; {time.monotonic() - started_s:.0f} s\n\nVerdict of an independent reader (verdict.py):",
         flush=True,
     )
@@ -210,6 +276,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--kills", type=int, default=6)
     parser.add_argument("--seed", type=int, default=7, help="of the readings and of the kills")
     parser.add_argument("--rate", type=float, default=10_000, help="readings per second (default 10,000)")
+    parser.add_argument("--parallelism", type=int, default=1, help="above 1: kill TaskManagers and the JobManager, each a process")
     parser.add_argument("--checkpoint-interval-ms", type=int, default=500)
     parser.add_argument("--workdir", type=Path, help="new folder, kept (default: a temporary one, removed when the output is exact)")
     return parser.parse_args()
