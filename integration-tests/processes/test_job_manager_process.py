@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,23 @@ def test_ctrl_c_stops_all_processes_with_a_last_checkpoint_from_which_the_job_go
     last = job.start(rate=1_000_000)
     assert last.ends() == 0, last.output()
     assert job.is_exact()
+
+
+@pytest.mark.faults
+def test_commands_of_other_terminals_reach_the_job(job: Job) -> None:
+    run = job.start()
+    try:
+        manager, workers = run.job_manager()
+        job.past_a_checkpoint()
+        command = [sys.executable, "-m", "millstream.cli.entry", "stop", f"keyed#{manager}"]
+        stopped = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert stopped.returncode == 0, stopped.stderr
+        assert run.ends() == 0, run.output()
+    finally:
+        run.kill()
+    assert "Job 'keyed' stopped after" in stopped.stdout
+    assert "suspended restarts=0 " in run.output()
+    assert not started.alive([manager, *workers])
 
 
 def test_a_function_that_fails_is_reported_with_the_users_line(job: Job) -> None:

@@ -19,7 +19,7 @@ from millstream.ports import ManualClock, SystemClock
 from millstream.runtime import user_code
 from millstream.runtime.messages import JOB_MANAGER, TaskStateChanged
 from millstream.runtime.metrics import MetricRegistry
-from millstream.runtime.processes import group as group_module
+from millstream.runtime.processes import start as start_module
 from millstream.runtime.processes.asked_store import ASKED, AskedStore
 from millstream.runtime.processes.backend import ProcessClusterBackend
 from millstream.runtime.processes.frames import Kind
@@ -223,7 +223,7 @@ def test_a_process_that_cannot_be_started_leaves_none_of_the_others_behind(monke
         started.append(start(*args, **kwargs))
         return started[0]
 
-    monkeypatch.setattr(group_module.subprocess, "Popen", once)
+    monkeypatch.setattr(start_module.subprocess, "Popen", once)
     cluster, _, _ = backend(3)
     with pytest.raises(BlockingIOError):
         cluster.acquire(3)
