@@ -274,7 +274,7 @@ def test_a_script_interrupted_while_it_builds_exits_with_130(invoke: Any, script
 def test_a_checkpoint_that_cannot_be_restored_is_not_offered_once_more(invoke: Any, script: Any, folder: Path) -> None:
     path = script(ENDLESS)
     interrupted(path, signal.SIGINT, options=["--checkpoint-dir", "chk"])
-    (state,) = folder.glob("chk/endless/chk-*/task-0-0")
+    (state,) = folder.glob("chk/endless/chk-*/task-0-0-*")
     state.write_bytes(b"")
     result = invoke("run", path, "--checkpoint-dir", "chk", "--resume", "auto")
     assert (result.exit_code, "is damaged" in result.stderr, "Restore an older retained checkpoint" in result.stderr) == (1, True, True)

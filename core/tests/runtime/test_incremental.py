@@ -185,11 +185,24 @@ def test_the_first_checkpoint_of_an_attempt_is_a_full_one() -> None:
     assert stored_bytes(again) == 4
 
 
+def test_what_two_attempts_store_for_a_checkpoint_of_one_number_does_not_clash() -> None:
+    """Who was replaced while it stood still may come to the number that its successor is at."""
+    job = Job()
+    _, old = job.snapshot({0: b"old!"}, whole=True)
+    job.restart()
+    job.checkpoint_id = 0
+    number, new = job.snapshot({0: b"new!"}, whole=True)
+    assert old.file is not None
+    assert job.store.read_file(number, old.file.name) == b"old!"
+    job.complete(number, new)
+    assert job.contents(number) == {0: b"new!"}
+
+
 def test_state_that_is_stored_whole_is_in_a_file_of_its_checkpoint() -> None:
     job = Job()
     number, state = job.snapshot({0: b"aaaa"}, whole=True)
     job.complete(number, state)
-    assert state.file == FileRef("task-0-0", 4, state.file.sha256 if state.file else "")
+    assert state.file == FileRef("task-0-0-0", 4, state.file.sha256 if state.file else "")
     assert job.store.shared() == []
     assert stored_bytes(job.checkpoint({0: b"aaaa"})) == 4
 

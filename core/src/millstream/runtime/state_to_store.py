@@ -88,9 +88,10 @@ class StateToStore:
         operators = [self._lay_out(operator, digests, unchanged) for operator in self._operators]
         earlier = {chunk.file.name: chunk.file for chunk in unchanged.values()}
         vertex, subtask = self._subtask.vertex, self._subtask.subtask
-        name = f"{vertex}-{subtask}"
+        # With the attempt: who was replaced and does not know it yet may take a checkpoint of the same number.
+        name = f"{vertex}-{subtask}-{self._attempt}"
         holds_chunks = any(not ref.file for _, ref in self._chunks.values())
-        ref = self._file.shared_ref(f"{self._checkpoint_id}-{name}-{self._attempt}") if holds_chunks else self._file.file_ref(f"task-{name}")
+        ref = self._file.shared_ref(f"{self._checkpoint_id}-{name}") if holds_chunks else self._file.file_ref(f"task-{name}")
         return TaskState(vertex, subtask, operators, ref, sorted(earlier.values(), key=lambda file: file.name)), self._file.parts
 
     def _digests(self) -> dict[ChunkKey, bytes]:
