@@ -178,12 +178,12 @@ def program(**settings: Any) -> StreamExecutionEnvironment:
 
 
 def test_without_task_manager_processes_the_job_manager_has_none_either() -> None:
-    with pytest.raises(InvalidArgument, match=r"'client' without execution\.processes"):
+    with pytest.raises(InvalidArgument, match=r"Give 'client', or execution\.processes as well"):
         program().execute()
 
 
 def test_plugins_that_only_the_program_has_are_refused() -> None:
-    with pytest.raises(InvalidArgument, match="'client' with plugins that only this process has"):
+    with pytest.raises(InvalidArgument, match="'client': there are plugins that only this process has"):
         program(plugins=PluginManager([])).configure("execution.processes", 1).execute()
 
 

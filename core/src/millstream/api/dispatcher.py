@@ -65,10 +65,10 @@ class Dispatcher:
             raise MissingMainGuard(script=script)
         if settings.execution.processes is None:
             raise InvalidArgument(
-                what="execution.job_manager", value="'process'", allowed="'client' without execution.processes: tasks run where it runs then"
+                what="execution.job_manager", value="'process'", allowed="'client', or execution.processes as well: without that there is one process"
             )
         if plugins is not default_manager():
-            raise InvalidArgument(what="execution.job_manager", value="'process'", allowed="'client' with plugins that only this process has")
+            raise InvalidArgument(what="execution.job_manager", value="'process'", allowed="'client': there are plugins that only this process has")
         self._graph = graph
         self._settings = settings
         self._strategy = make_restart_strategy(
