@@ -113,7 +113,7 @@ def test_names_with_quotes_brackets_and_other_signs_come_out_as_they_are(invoke:
 @given(name=st.text(), uid=st.one_of(st.none(), st.text()), by=st.text(), tag=st.text())
 def test_whatever_the_names_are_the_chart_says_them(name: str, uid: str | None, by: str, tag: str) -> None:
     operators = [PlannedOperator(0, "source", name, uid, 128, []), PlannedOperator(1, "sink", "to", None, 128, [])]
-    vertices = [PlannedVertex(number, "v", 1, [operator]) for number, operator in enumerate(operators)]
+    vertices = [PlannedVertex(number, "v", 1, "default", [operator]) for number, operator in enumerate(operators)]
     edges = [PlannedEdge(0, 1, 0, 1, "hash", by, tag, 128)]
     chart = parse(mermaid_of(JobPlan("job", 2, PlannedCheckpoints(None, "exactly_once", None), "memory", vertices, edges)))
     assert chart.nodes["n0"][1] == f"source {name}\n" + (f"uid {uid}" if uid is not None else "no uid")

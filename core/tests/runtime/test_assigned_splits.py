@@ -77,4 +77,5 @@ def test_what_is_given_to_a_reader_that_is_being_restarted_reaches_it_once_it_ru
     source.restart_reader(1, None)  # it failed once more before it ran
     assert len(sent) == 1
     source.reader_runs(1)
-    assert sent == [(SubtaskId(0, 1), SplitsAssigned([Split("a", {})]))] * 2
+    assert [(subtask, message.splits) for subtask, message in sent] == [(SubtaskId(0, 1), [Split("a", {})])] * 2
+    assert sent[0][1].number < sent[1][1].number

@@ -178,7 +178,7 @@ def test_a_source_held_back_by_its_consumers_does_not_go_idle() -> None:
     env, source = StreamExecutionEnvironment(), Unbounded()
     env.from_source(source, with_idleness(), name="numbers").disable_chaining().map(lambda n: n).print()
     driven = Driven(env, "numbers", 0)
-    driven.transport.send(JOB_MANAGER, driven.task.address, SplitsAssigned([Split("s", {})]))
+    driven.transport.send(JOB_MANAGER, driven.task.address, SplitsAssigned([Split("s", {})], 1))
     source.waiting += [1]
     driven.settle()
     assert driven.taken() == [RecordBatch([1], [1]), Watermark(0)]

@@ -22,11 +22,16 @@ READINGS, SEED, WINDOW_MS = 2_400, 7, 15_000
 
 
 def lowest_temperatures(source: str, sink: str) -> StreamExecutionEnvironment:
-    return job.build(Namespace(input=source, output=sink, checkpoints="memory", checkpoint_interval_ms=50, rate=4_000, delivery="exactly_once"))
+    return built(source, sink, "exactly_once")
 
 
 def at_least_once(source: str, sink: str) -> StreamExecutionEnvironment:
-    return job.build(Namespace(input=source, output=sink, checkpoints="memory", checkpoint_interval_ms=50, rate=4_000, delivery="at_least_once"))
+    return built(source, sink, "at_least_once")
+
+
+def built(source: str, sink: str, delivery: str) -> StreamExecutionEnvironment:
+    options = {"checkpoints": "memory", "checkpoint_interval_ms": 50, "rate": 4_000, "parallelism": 1}
+    return job.build(Namespace(input=source, output=sink, delivery=delivery, **options))
 
 
 def write_readings(folder: Path) -> Path:
