@@ -15,7 +15,6 @@ from millstream.graph.execution_graph import SubtaskId
 from millstream.ports import InlineExecutor, LocalStorage, LocalTransport, ManualClock, SeededRandom
 from millstream.runtime.assigned_splits import AssignedSplits
 from millstream.runtime.deployment import Ports
-from millstream.runtime.messages import SplitsAssigned
 from millstream.runtime.source_coordinator import SourceCoordinator
 
 
