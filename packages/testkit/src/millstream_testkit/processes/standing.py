@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from millstream_testkit.oracle import Row
 
 
-_UNPUBLISHED: Final = re.compile(r"[^/]+/(chk-\d+/\.?task-\S+|shared/\S+) is new")
+_UNPUBLISHED: Final = re.compile(r"[^/]+/(chk-\d+/(\.?task-\S+|\.\d+-\S+\.tmp)|shared/\S+) is new")
+"""State files, shared ones, and what will be one of both once it is whole."""
 
 
 @dataclass(frozen=True)
