@@ -6,6 +6,7 @@ import atexit
 import logging
 import os
 import selectors
+import signal
 import socket
 import threading
 import time
@@ -100,6 +101,8 @@ class ControlServer:
         _servers.discard(self)
 
     def _listen(self) -> None:
+        # Signals are for the main thread: one that lands here would not wake it up where it waits inside of a user function.
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
         with selectors.DefaultSelector() as selector:
             selector.register(self._listener, selectors.EVENT_READ)
             selector.register(self._woken, selectors.EVENT_READ)
