@@ -62,7 +62,6 @@ ALLOWED = {
     ("runtime/control/lines.py", "time"): "a time limit on what others send",
     ("runtime/control/peer.py", "socket"): "the job's control socket",
     ("runtime/control/server.py", "selectors"): "the job's control socket",
-    ("runtime/control/server.py", "signal"): "its thread leaves signals to the main one",
     ("runtime/control/server.py", "socket"): "the job's control socket",
     ("runtime/control/server.py", "threading"): "the job's control socket: a thread that listens",
     ("runtime/control/server.py", "time"): "a time limit on what others take",

@@ -6,6 +6,8 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from millstream.ports.signals import leave_signals_to_the_main_thread
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -73,6 +75,7 @@ class ThreadExecutor:
             self._ready.notify()
 
     def _work(self) -> None:
+        leave_signals_to_the_main_thread()
         while True:
             with self._ready:
                 self._idle += 1

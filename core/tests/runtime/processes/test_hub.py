@@ -38,9 +38,11 @@ def test_a_process_that_starts_slowly_is_waited_for_and_one_that_falls_silent_la
     here, there = socket.socketpair()
     process: Any = Process(there)
     lost, over = [], Event()
+    blocked: set[signal.Signals] = set()
 
     def note(name: str, reason: str) -> None:
         lost.append((name, reason))
+        blocked.update(signal.pthread_sigmask(signal.SIG_BLOCK, ()))  # type: ignore[arg-type]
         over.set()
 
     hub = ControlHub(SystemClock(), EphemeralStore(), lambda payload: None, lambda name, report: None, note, SILENCE_S)
@@ -54,4 +56,5 @@ def test_a_process_that_starts_slowly_is_waited_for_and_one_that_falls_silent_la
     assert over.wait(20)
     assert lost == [("worker", "it gave no sign of life for 0.1 s (execution.heartbeat_timeout)")]
     hub.join()
+    assert {signal.SIGINT, signal.SIGTERM} <= blocked, "they are for the main thread"
     there.close()

@@ -6,7 +6,6 @@ import atexit
 import logging
 import os
 import selectors
-import signal
 import socket
 import threading
 import time
@@ -16,6 +15,7 @@ from weakref import WeakSet
 
 from millstream.errors import ControlFolderUnusable
 from millstream.ports import SystemClock
+from millstream.ports.signals import leave_signals_to_the_main_thread
 from millstream.runtime.control.controlled import ControlledLocalJob
 from millstream.runtime.control.conversation import Conversation
 from millstream.runtime.control.entry import Entry, Note
@@ -101,8 +101,7 @@ class ControlServer:
         _servers.discard(self)
 
     def _listen(self) -> None:
-        # Signals are for the main thread: one that lands here would not wake it up where it waits inside of a user function.
-        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+        leave_signals_to_the_main_thread()
         with selectors.DefaultSelector() as selector:
             selector.register(self._listener, selectors.EVENT_READ)
             selector.register(self._woken, selectors.EVENT_READ)

@@ -7,6 +7,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from millstream.ports.signals import leave_signals_to_the_main_thread
 from millstream.runtime import user_code
 from millstream.runtime.processes.asked_store import ASKED
 from millstream.runtime.processes.frames import ForeignFrames, Kind
@@ -136,6 +137,7 @@ class ControlHub:
     # --- the thread
 
     def _run(self) -> None:
+        leave_signals_to_the_main_thread()
         period_s = self._silence_s / _PINGS
         woken_s = ping_s = self._clock.monotonic_s()
         while self._workers:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from millstream.ports.signals import ENDING
 from millstream.runtime.processes.output import ForwardedOutput, is_replaced
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ _BOOTSTRAP: Final = (
     # it on again.
     "import gc; gc.disable(); import json, sys; told = sys.argv.pop(); sys.path[:] = json.loads(told)['path']; from {module} import main; main(told)"
 )
-SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-"""Those of Ctrl-C and of supervisors are for the process of the program. A new one has them blocked until it has learnt to ignore them."""
 
 
 def start_process(
@@ -37,7 +36,7 @@ def start_process(
     """
     argument = json.dumps({"name": name, "path": [entry for entry in sys.path if isinstance(entry, str)], **told})
     outputs = {stream: ForwardedOutput(stream) for stream in ("stdout", "stderr") if is_replaced(stream)}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # until it has learnt to ignore them
     try:
         process = subprocess.Popen(  # noqa: S603 - this interpreter, with our own code
             [sys.executable, *subprocess._args_from_interpreter_flags(), "-c", _BOOTSTRAP.format(module=module), f"millstream-{name}", argument],  # type: ignore[attr-defined]
@@ -60,6 +59,6 @@ def start_process(
 
 def leave_signals_to_the_program() -> None:
     """In a process that was started so: Ctrl-C goes to every process of a terminal, and some supervisors end every process of a group."""
-    for number in SIGNALS:
+    for number in ENDING:
         signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
