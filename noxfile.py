@@ -193,7 +193,7 @@ for measured in ("3.11", "3.13"):
 
 @nox.session
 def bench_faults(session: nox.Session) -> None:
-    """Run every fault case there is, then simulated seeds for an hour (`-- --minutes N`), and note it in integration-tests/faults/ledger.csv."""
+    """Run fault cases of processes and simulated seeds for an hour (`-- --minutes N`), and note it in integration-tests/faults/ledger.csv."""
     install(session, "tests")
     session.run("python", "integration-tests/faults/long_run.py", *session.posargs)
 

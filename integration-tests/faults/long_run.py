@@ -1,6 +1,8 @@
-"""The tier of faults for an hour or two: every case over processes, then as many simulated seeds as there is time for.
+"""The long tier of faults: half of the time cases over processes, in an order drawn by lot, then as many simulated seeds as there is time for.
 
-    python integration-tests/faults/long_run.py [--minutes 60] [--seed BASE] [--simulation-only]
+    python integration-tests/faults/long_run.py [--minutes 60] [--seed BASE] [--every-case | --simulation-only]
+
+All cases over processes are more than 3,600, and take about two hours on two processors: `--every-case` runs them, however long it takes.
 
 Each run appends a line to `ledger.csv` beside this file, whatever came of it: commit it.
 """
@@ -28,6 +30,7 @@ ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE))
 
 from simulated_cases import SimulatedCase  # noqa: E402 - beside this script
+from time_limit import UNTIL  # noqa: E402
 
 TOGETHER = 25
 """Seeds that a process runs in one go."""
@@ -108,14 +111,19 @@ def next_of(numbers: Iterator[int], count: int) -> list[int]:
     return [next(numbers) for _ in range(count)]
 
 
-def run_processes() -> tuple[int, int]:
-    """All cases over real processes: how many there were, and how many failed."""
+def run_processes(minutes: float | None, seed: int) -> tuple[int, int]:
+    """Cases over real processes, until the time is over: how many were run, and how many failed."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])}
+    if minutes is not None:
+        environment[UNTIL] = str(time.time() + minutes * 60)
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         workers = str(max(2, os.cpu_count() or 2))
         subprocess.run(
-            [sys.executable, "-m", "pytest", "-n", workers, "-m", "faults", "--millstream-full", f"--junitxml={report}"], cwd=ROOT, check=False
-        )
+            [sys.executable, "-m", "pytest", "-p", "time_limit", "-n", workers, "-m", "faults", "--millstream-full", "-q",
+             f"--randomly-seed={seed % 2**32}", f"--junitxml={report}"],
+            env=environment, cwd=ROOT, check=False,
+        )  # fmt: skip
         suite = ElementTree.parse(report).getroot()[0]  # noqa: S314 - pytest has just written it
     return int(suite.attrib["tests"]) - int(suite.attrib["skipped"]), int(suite.attrib["failures"]) + int(suite.attrib["errors"])
 
@@ -141,17 +149,21 @@ def note(line: Line, ledger: Path) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--minutes", type=float, default=60.0, help="of simulation")
+    parser.add_argument("--minutes", type=float, default=60.0, help="in all: half of them for processes, unless an option says otherwise")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**9) * 100)
-    parser.add_argument("--simulation-only", action="store_true")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--every-case", action="store_true", help="over processes, and then seeds for all those minutes")
+    which.add_argument("--simulation-only", action="store_true")
     parser.add_argument("--ledger", type=Path, default=HERE / "ledger.csv")
     options = parser.parse_args(arguments)
     line = Line(f"{datetime.now(UTC):%Y-%m-%d}", commit(), f"{sys.version_info.major}.{sys.version_info.minor}", first_seed=options.seed)
     began_s, wrong = time.monotonic(), 0
+    left = options.minutes
     if not options.simulation_only:
-        line.process_cases, wrong = run_processes()
-    print(f"simulating from seed {options.seed} for {options.minutes:g} minutes", flush=True)
-    swept = simulate_until(time.monotonic() + options.minutes * 60, options.seed)
+        left = options.minutes if options.every_case else options.minutes / 2
+        line.process_cases, wrong = run_processes(None if options.every_case else left, options.seed)
+    print(f"simulating from seed {options.seed} for {left:g} minutes", flush=True)
+    swept = simulate_until(time.monotonic() + left * 60, options.seed)
     line.seeds, line.twice = swept.seeds, swept.twice
     line.minutes = round((time.monotonic() - began_s) / 60, 1)
     found = [*([f"{wrong} process cases"] if wrong else []), *(f"seed {seed}" for seed in sorted(swept.failed))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -30,3 +31,12 @@ def test_each_long_run_appends_a_line_with_its_seeds_and_its_result(tmp_path: Pa
     assert (line["first_seed"], line["result"]) == ("100", "passed")
     assert int(line["seeds"]) >= 25
     assert int(line["twice"]) >= 1
+
+
+@pytest.mark.parametrize(("until", "outcome"), [("1", "1 skipped"), ("99999999999", "1 passed")])
+def test_a_case_that_has_not_begun_when_the_time_is_over_is_not_run(tmp_path: Path, until: str, outcome: str) -> None:
+    (tmp_path / "test_one.py").write_text("def test_one():\n    pass\n")
+    command = [sys.executable, "-m", "pytest", "-p", "time_limit", "-c", os.devnull, "--rootdir", str(tmp_path), str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(HERE), "MILLSTREAM_FAULTS_UNTIL": until}
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert outcome in done.stdout, done.stdout + done.stderr
