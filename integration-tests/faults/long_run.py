@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass, field, fields
@@ -82,9 +83,9 @@ def sweep(seeds: Sequence[int]) -> Swept:
             if seed % TWICE == 0:
                 assert SimulatedCase(seed).run().trace_hash == result.trace_hash, "it takes two courses"
                 swept.twice += 1
-        except AssertionError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other seeds are run
             swept.failed.append(seed)
-            print(f"seed {seed}: {error}", flush=True)
+            print(f"seed {seed}: {error if isinstance(error, AssertionError) else traceback.format_exc()}", flush=True)
     return swept
 
 

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import pytest
 
 from millstream import JobStatus, RestartStrategies, StreamExecutionEnvironment
-from millstream.errors import JobFailedError
+from millstream.errors import JobFailedError, LeaderFenced, StopFailed
 from millstream.ports import InlineExecutor, LocalStorage, LocalTransport, ManualClock, SeededRandom, arm, disarm
 from millstream.runtime.deployment import Ports
 from millstream.runtime.launch import LocalJob
@@ -66,3 +66,28 @@ def test_who_was_replaced_before_it_recovers_its_sink_changes_nothing_there(tmp_
     assert job.job_manager.status is JobStatus.FINISHED
     assert Counter(target.visible()) == Counter(range(COUNT))
     assert target.leftovers() == []
+
+
+@pytest.mark.parametrize("drain", [False, True])
+def test_who_was_replaced_while_it_was_stopping_does_not_say_that_the_job_has_stopped(tmp_path: Path, drain: bool) -> None:
+    target = LedgerTarget[int]()
+    job = program(tmp_path, target).launch("job")
+    manager = job.job_manager
+    assert manager is not None
+    job.start()
+    job.run(lambda: len(target.visible()) >= 10)
+    answers: list[tuple[str | None, Exception | None]] = []
+
+    def replace() -> None:
+        disarm("checkpoint.durable.before_notify")
+        program(tmp_path, target).launch("job")
+
+    arm("checkpoint.durable.before_notify", replace)
+    try:
+        manager.stop(drain=drain, done=lambda path, error: answers.append((path, error)))
+        job.run()
+    finally:
+        disarm("checkpoint.durable.before_notify")
+    assert (manager.status, type(manager.error)) == (JobStatus.FAILED, LeaderFenced)
+    ((path, error),) = answers
+    assert (path, type(error)) == (None, StopFailed)

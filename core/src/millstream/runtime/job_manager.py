@@ -684,6 +684,10 @@ class JobManager:
         self.coordinator.stop()
         self._attempt = None
         self._resources.release()
+        replaced = self._completed.replaced() if self._stopping or self._stop is not None else None
+        if replaced is not None:  # the job runs on elsewhere: nobody may be told that it has stopped
+            self._fail_for_good(replaced)
+            return
         if self._stopping:
             self.coordinator.drop_subsumed_now()
             self._end(JobStatus.SUSPENDED)

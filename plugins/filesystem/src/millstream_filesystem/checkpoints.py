@@ -182,7 +182,8 @@ class FilesystemCheckpointStore(CheckpointStore):
             if self._storage.info(folder) is None:
                 continue
             self._remember(max(number, self.highest_id()))
-            self._storage.rename(folder, aside)
+            with suppress(FileNotFoundError):  # whoever wrote it has just given it up
+                self._storage.rename(folder, aside)
         self._put_back()
 
     def _put_back(self) -> None:
@@ -351,14 +352,20 @@ class FilesystemCheckpointStore(CheckpointStore):
 
     def _remember(self, checkpoint_id: int) -> None:
         """Keeps the id from being used again."""
-        old = [name for name in self._storage.list(self._job_folder) if _HIGHEST.fullmatch(name)]
-        mark = f".highest-{checkpoint_id}"
-        if mark not in old:
-            if old:
-                self._storage.rename(f"{self._job_folder}/{old[-1]}", f"{self._job_folder}/{mark}")
-            else:
-                self._storage.open_write(f"{self._job_folder}/{mark}").close()
+        while True:
+            marks = sorted(int(match[1]) for name in self._storage.list(self._job_folder) if (match := _HIGHEST.fullmatch(name)))
+            if marks and marks[-1] >= checkpoint_id:
+                return
+            mark = f"{self._job_folder}/.highest-{checkpoint_id}"
+            try:
+                if marks:
+                    self._storage.rename(f"{self._job_folder}/.highest-{marks[-1]}", mark)
+                else:
+                    self._storage.open_write(mark).close()
+            except FileNotFoundError:  # another process, which leads no more or leads now, was faster
+                continue
             self._storage.sync_folder(self._job_folder)
+            return
 
     def _make_checkpoint_folder(self, checkpoint_id: int) -> str:
         self._make_job_folder()

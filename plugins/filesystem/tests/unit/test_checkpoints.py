@@ -390,3 +390,50 @@ def test_a_new_leader_removes_half_written_shared_files(kit: Any, tmp_path: Path
     assert store.shared() == ["1-0-0-0-abc"]
     store.fence()
     assert [path.name for path in (tmp_path / "job" / "shared").iterdir()] == ["1-0-0-0-abc"]
+
+
+@pytest.mark.parametrize("renamed", [".highest-1", "chk-3"])
+def test_a_new_leader_whose_predecessor_gives_its_checkpoint_up_meanwhile_starts_all_the_same(kit: Any, tmp_path: Path, renamed: str) -> None:
+    """Found by a simulated takeover: `No such file or directory`, and the new leader did not start."""
+
+    class Meanwhile(kit.FaultyStorage):
+        """Lets the old leader act just before a name is changed."""
+
+        def rename(self, source: str, target: str) -> None:
+            if Path(source).name == renamed and not happened:
+                happened.append(source)
+                old.withdraw(3)
+            super().rename(source, target)
+
+    happened: list[str] = []
+    old = store_of(tmp_path, storage=kit.FaultyStorage())
+    checkpoint(old, 1)
+    old.delete(1)
+    old.write_file(3, "state-0", [b"some"])
+    new = store_of(tmp_path, storage=Meanwhile())
+    new.fence()
+    assert happened
+    assert (list(new.unpublished()), store_of(tmp_path, kit=kit).highest_id()) == ([], 3)
+    checkpoint(new, 4)
+    assert list(store_of(tmp_path, kit=kit).published()) == [4]
+
+
+def test_the_highest_id_is_never_forgotten_for_a_lower_one_whoever_writes_meanwhile(kit: Any, tmp_path: Path) -> None:
+    class Meanwhile(kit.FaultyStorage):
+        """Lets the new leader use a higher id just before the old one notes its own."""
+
+        def rename(self, source: str, target: str) -> None:
+            if Path(target).name == ".highest-3" and not happened:
+                happened.append(source)
+                checkpoint(new, 7)
+                new.delete(7)
+            super().rename(source, target)
+
+    happened: list[str] = []
+    old, new = store_of(tmp_path, storage=Meanwhile()), store_of(tmp_path, kit=kit)
+    checkpoint(old, 1)
+    old.delete(1)
+    checkpoint(old, 3)
+    old.delete(3)
+    assert happened
+    assert store_of(tmp_path, kit=kit).highest_id() == 7
