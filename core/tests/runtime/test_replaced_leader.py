@@ -15,6 +15,7 @@ from millstream.ports import InlineExecutor, LocalStorage, LocalTransport, Manua
 from millstream.runtime.deployment import Ports
 from millstream.runtime.launch import LocalJob
 from millstream.testing import LedgerTarget, TransactionalTarget
+from millstream_filesystem.checkpoints import FilesystemCheckpointStore
 
 COUNT = 100
 
@@ -91,3 +92,27 @@ def test_who_was_replaced_while_it_was_stopping_does_not_say_that_the_job_has_st
     assert (manager.status, type(manager.error)) == (JobStatus.FAILED, LeaderFenced)
     ((path, error),) = answers
     assert (path, type(error)) == (None, StopFailed)
+
+
+def test_who_is_replaced_while_it_notes_that_the_run_has_ended_leaves_its_checkpoints_to_the_new_leader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by a simulated takeover: the new leader went on from a checkpoint while the old one deleted it, and failed."""
+    target = LedgerTarget[int]()
+    successors: list[LocalJob] = []
+    write = FilesystemCheckpointStore.write_document
+
+    def take_over_first(store: FilesystemCheckpointStore, name: str, data: bytes) -> None:
+        if name == "run" and b'"ended"' in data and not successors:
+            successors.append(program(tmp_path, target).launch("job"))
+        write(store, name, data)
+
+    monkeypatch.setattr(FilesystemCheckpointStore, "write_document", take_over_first)
+    program(tmp_path, target).execute("job")
+    (successor,) = successors
+    assert successor.job_manager is not None
+    successor.start()
+    successor.run()
+    assert (successor.job_manager.status, successor.job_manager.error) == (JobStatus.FINISHED, None)
+    assert Counter(target.visible()) == Counter(range(COUNT))
+    assert not list(tmp_path.glob("job/chk-*"))

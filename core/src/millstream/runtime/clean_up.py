@@ -27,6 +27,10 @@ def clean_up_run(completed: CompletedCheckpoints, record: RunRecord, forget: Cal
     # Listed before it is looked whether we still lead: what a later leader makes has higher ids, and is not for us to delete.
     left = completed.left_by_run(keep=keep)
     completed.record_run(record)
+    if completed.replaced() is not None:
+        # Another process took over while that was noted, and may have read what stood there before: it goes on from what is left, finds
+        # nothing to do, and removes it. One that takes over from now on reads the note.
+        return
     crash_point("job.cleanup")
     try:
         completed.delete(left)
