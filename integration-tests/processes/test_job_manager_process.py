@@ -148,7 +148,7 @@ def test_ctrl_c_stops_all_processes_with_a_last_checkpoint_from_which_the_job_go
 
 @pytest.mark.faults
 def test_commands_of_other_terminals_reach_the_job(job: Job) -> None:
-    run = job.start()
+    run = job.start(count=10_000_000)  # it is stopped long before
     try:
         manager, workers = run.job_manager()
         job.past_a_checkpoint()
