@@ -136,12 +136,37 @@ class TypedNumbers(LoggedNumbers):
         pass
 
 
+class FormedNumbers(LoggedNumbers):
+    """Finds out when it makes what it will send."""
+
+    record_type = bytes
+
+    def __init__(self, written: list[int]) -> None:
+        self.written = written
+
+    def check(self, records: Sequence[Any]) -> None:
+        pass
+
+    def log_form(self, records: Sequence[Any], timestamps: Sequence[int] | None) -> Sequence[bytes]:
+        super().check(records)
+        return [record.to_bytes(8, "big") for record in records]
+
+    def open(self, context: SinkContext) -> LoggedLanes:
+        return FormedLanes(self.written)
+
+
+class FormedLanes(LoggedLanes):
+    def commit_batch(self, lane: int, checkpoint_id: int, chunk: int, records: Sequence[Any]) -> None:
+        self.written += [int.from_bytes(record, "big") for record in records]
+
+
 SINKS = {
     "plain": Numbers,
     "plain, at the flush": lambda written: Numbers(written, late=True),
     "two-phase commit": PreparedNumbers,
     "write-ahead": LoggedNumbers,
     "write-ahead, by the log": TypedNumbers,
+    "write-ahead, by its form": FormedNumbers,
 }
 EACH = pytest.mark.parametrize("make", SINKS.values(), ids=SINKS)
 

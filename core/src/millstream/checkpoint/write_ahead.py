@@ -11,7 +11,7 @@ import msgspec
 
 from millstream.contracts.serializer import Serializer, SerializerDescription
 from millstream.contracts.versions import check_version
-from millstream.contracts.write_ahead import Marker, WriteAheadLanes
+from millstream.contracts.write_ahead import Marker, WriteAheadLanes, WriteAheadSink
 from millstream.errors import DamagedState, RewoundTarget, TargetLostData
 from millstream.ports import crash_point
 from millstream.state.restoring import naming, reader_of
@@ -128,22 +128,27 @@ class WriteAheadLog:
 
     # --- records
 
-    def write(self, values: Sequence[Any], check: Callable[[Sequence[Any]], None]) -> None:
-        """Adds records to the open epoch. Those that `check` refuses, or that have no encoded form, are rejected instead."""
+    def write(self, values: Sequence[Any], timestamps: Sequence[int] | None, sink: WriteAheadSink[Any]) -> None:
+        """Adds records to the open epoch. Those that the sink refuses, or that have no encoded form, are rejected instead."""
         try:
-            check(values)
-            batch = self._serializer.encode_many(values)
+            batch = self._encoded(values, timestamps, sink)
         except Exception:  # noqa: BLE001 - some record is at fault: which, is found by trying each
-            values = [value for value in values if self._is_writable(value, check)]
-            batch = self._serializer.encode_many(values)
+            one_by_one = range(len(values))
+            stamps = [None if timestamps is None else timestamps[number : number + 1] for number in one_by_one]
+            passed = [number for number in one_by_one if self._is_writable(values[number], stamps[number], sink)]
+            values = [values[number] for number in passed]
+            batch = self._encoded(values, None if timestamps is None else [timestamps[number] for number in passed], sink)
         if values:
             self._open.append(batch)
         crash_point("sink.write.mid_epoch")
 
-    def _is_writable(self, value: Any, check: Callable[[Sequence[Any]], None]) -> bool:
+    def _encoded(self, values: Sequence[Any], timestamps: Sequence[int] | None, sink: WriteAheadSink[Any]) -> bytes:
+        sink.check(values)
+        return self._serializer.encode_many(sink.log_form(values, timestamps))
+
+    def _is_writable(self, value: Any, stamp: Sequence[int] | None, sink: WriteAheadSink[Any]) -> bool:
         try:
-            check([value])
-            self._serializer.encode(value)
+            self._encoded([value], stamp, sink)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the record's fault: nothing was sent anywhere yet
             self._context.reject(value, error)
             return False

@@ -35,7 +35,7 @@ class Marker:
 
 
 class WriteAheadLanes(ABC, Generic[T]):
-    """The target as one subtask sees it. Called on the mailbox thread.
+    """The target as one subtask sees it, for records as the log keeps them. Called on the mailbox thread.
 
     Markers are kept per (run id, sink uid, lane); `run_id` and `sink_uid` come from the context of `open`.
     """
@@ -65,7 +65,7 @@ class WriteAheadSink(BaseSink[T]):
     """A sink that takes the records of a completed checkpoint.
 
     Attributes:
-        record_type: declared type of the records, which makes the log in the checkpoint typed; None for the data codec.
+        record_type: declared type of what is in the log, which makes the log in the checkpoint typed; None for the data codec.
     """
 
     record_type: Any = None
@@ -79,6 +79,19 @@ class WriteAheadSink(BaseSink[T]):
                 becomes of it.
         """
 
+    def log_form(self, records: Sequence[T], timestamps: Sequence[int] | None) -> Sequence[Any]:
+        """What the log keeps of records, one for each, and `commit_batch` is given: the records themselves, unless a sink makes of them
+        what it will send, bytes and timestamp say.
+
+        Args:
+            records: that `check` has passed.
+            timestamps: their event times in ms; None where the stream has none.
+
+        Raises:
+            TypeError, ValueError: as `check` does.
+        """
+        return records
+
     @abstractmethod
-    def open(self, context: SinkContext) -> WriteAheadLanes[T]:
+    def open(self, context: SinkContext) -> WriteAheadLanes[Any]:
         """Connects. Does not fence yet."""

@@ -239,7 +239,7 @@ class WriteAheadOperator(SinkOperator):
     def process_batch(self, batch: RecordBatch[Any]) -> None:
         self._records_in.count += len(batch.values)
         with self._blamed():
-            self._log.write(batch.values, self._sink.check)
+            self._log.write(batch.values, batch.timestamps, self._sink)
 
     def prepare_snapshot(self, checkpoint_id: int) -> None:
         self._log.seal(checkpoint_id)

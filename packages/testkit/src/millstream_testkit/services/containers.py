@@ -132,7 +132,7 @@ def _run(image: str, line: str, environment: Mapping[str, str], ports: Sequence[
         entrypoint=["sh", "-c", line], labels={LABEL: _owner()}, **({"network_mode": "host"} if ports is None else {})
     )
     for port in ports or ():
-        container.with_bind_ports(port, ("127.0.0.1", port))
+        container.with_bind_ports(port, ("127.0.0.1", port))  # type: ignore[arg-type]  # docker takes such a pair
     container.with_envs(**environment).start()
     return container.get_wrapped_container()
 

@@ -58,7 +58,7 @@ class Attempt:
         self._record = harness.record
         self._context = context
         self._open: list[Any] = []
-        sink = harness.resolved(target)
+        self._sink = sink = harness.resolved(target)
         self._chunk = sink.capabilities.max_commit_records
         self.kind = sink.capabilities.kind
         opened: Any = sink.open(context)
@@ -69,11 +69,17 @@ class Attempt:
 
     def write(self, values: Sequence[Row]) -> None:
         """Writes rows into the open epoch."""
-        records = list(map(self._record, values))
         if self.kind == "write_ahead":
-            self._open += records
+            self._open += self.logged(values)
         else:
-            self.client.write(records, None)
+            self.client.write(list(map(self._record, values)), None)
+
+    def logged(self, values: Sequence[Row]) -> list[Any]:
+        """Write-ahead only: rows as the log would keep them."""
+        assert isinstance(self._sink, WriteAheadSink)
+        records = list(map(self._record, values))
+        self._sink.check(records)
+        return list(self._sink.log_form(records, None))
 
     def seal(self, checkpoint_id: int) -> Sealed | None:
         """The barrier. None for an epoch that leaves nothing to commit."""

@@ -26,7 +26,7 @@ class WriteAheadContract(SinkContractBase):
     def test_the_marker_moves_with_the_records(self, attempts: Attempts) -> None:
         writer = attempts.open()
         assert writer.client.read_marker(0) is None, "a lane that was never written has a marker"
-        records = [attempts.harness.record(row) for row in rows(0, 4)]
+        records = writer.logged(rows(0, 4))
         writer.client.commit_batch(0, 3, 0, records[:2])
         writer.client.commit_batch(0, 3, 1, records[2:])
         assert writer.client.read_marker(0) == Marker(3, 1)
@@ -51,7 +51,7 @@ class WriteAheadContract(SinkContractBase):
     @demand("A commit that fails half way leaves neither records nor a marker.", when=[kind("write_ahead"), declares("atomic_marker")])
     def test_a_commit_that_fails_leaves_nothing(self, attempts: Attempts) -> None:
         writer = attempts.open()
-        records = [attempts.harness.record(row) for row in rows(0, 4)]
+        records = writer.logged(rows(0, 4))
         error = error_of(lambda: writer.client.commit_batch(0, 1, 0, [*records, object()]))
         if error is None:
             pytest.skip("not run: the target took an object() for a record, so this way to make it fail does not work")
