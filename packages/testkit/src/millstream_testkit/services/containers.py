@@ -5,13 +5,14 @@ from __future__ import annotations
 import atexit
 import os
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from millstream_testkit.services.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from docker.models.containers import Container as DockerContainer
 
 LABEL: Final = "org.millstream.testkit.owner"

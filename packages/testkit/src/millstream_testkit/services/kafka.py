@@ -7,13 +7,15 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from millstream_testkit.services.containers import Container
 from millstream_testkit.services.errors import ServiceUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 VERSION: Final = "4.1.0"
 """Of the broker in the container; MILLSTREAM_TEST_KAFKA_VERSION names another."""
