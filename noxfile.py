@@ -17,7 +17,7 @@ import nox
 ROOT = Path(__file__).parent
 SUPPORTED = ("3.11", "3.12", "3.13")
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
-DISTS = ("core", "plugins/memory", "plugins/filesystem", "plugins/prometheus", "packages/testkit")
+DISTS = ("core", "plugins/memory", "plugins/filesystem", "plugins/prometheus", "plugins/kafka", "packages/testkit")
 """Distributions with code; packages/millstream, the umbrella, only depends on them."""
 
 REQUIRED = set(os.environ.get("MILLSTREAM_REQUIRE", "").split(","))

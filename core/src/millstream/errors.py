@@ -35,10 +35,12 @@ class MillstreamError(Exception):
     Attributes:
         code: stable across releases.
         permanent: starting the job again would meet the same error, so the restart strategy is not asked.
+        outage: something outside of the job does not answer, which says nothing about the job, however often it happens.
     """
 
     code: ClassVar[str] = "millstream"
     permanent: ClassVar[bool] = True
+    outage: ClassVar[bool] = False
 
     def sentence(self) -> str:
         """What happened, with which values, where, and the fix."""

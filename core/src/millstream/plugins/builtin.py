@@ -76,4 +76,5 @@ def millstream_metrics_reporters() -> Iterator[MetricsReporterEntry]:
 def millstream_formats() -> Iterator[FormatEntry]:
     yield FormatEntry(name="json", factory="millstream.formats.json:JsonLinesFormat", description="One JSON value on each line")
     yield FormatEntry(name="csv", factory="millstream.formats.csv:CsvFormat", description="Comma-separated values")
+    yield FormatEntry(name="raw", factory="millstream.formats.raw:RawFormat", description="Bytes as they come")
     yield FormatEntry(name="text", factory="millstream.formats.text:TextFormat", description="Lines of text")

@@ -355,8 +355,12 @@ class JobManager:
         except CheckpointStorageFailed as error:
             self._fail_now(error)
         except MillstreamError as error:
-            # What cannot even be deployed would not be better for being tried again.
-            self._fail_for_good(error)
+            # What cannot even be deployed would not be better for being tried again. Nor is an outage waited for by a job that has never run:
+            # a wrong address looks the same.
+            if error.outage and self.restarts:
+                self._fail_now(error)
+            else:
+                self._fail_for_good(error)
         except Exception as error:  # noqa: BLE001 - a connector's code, or a store that does not answer: the strategy decides
             self._fail_now(error)
 

@@ -19,7 +19,7 @@ class RestartStrategy(Protocol):
     def delay_s(self, now_s: float, failure: str) -> float | None:
         """A failure happened at the monotonic time `now_s`: how long to wait before the restart, None to give up.
 
-        `failure` is equal for equal failures.
+        `failure` is equal for equal failures; empty for an outage, which is like no other.
         """
 
     def checkpoint_completed(self) -> None:
@@ -100,7 +100,7 @@ class ExponentialDelay:
         self._times = 0
 
     def delay_s(self, now_s: float, failure: str) -> float | None:
-        self._times = self._times + 1 if failure == self._failure else 1
+        self._times = self._times + 1 if failure and failure == self._failure else 1
         self._failure = failure
         if self._limit is not None and self._times >= self._limit:
             return None

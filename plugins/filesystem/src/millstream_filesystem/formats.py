@@ -1,32 +1,17 @@
-"""Formats as options give them: an object, or a name that a plugin offers."""
+"""Formats as files have them: lines."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from millstream.contracts.format import Encoder, Format
-from millstream.errors import InvalidArgument
 from millstream.formats import LineEncoder, LineFormat
-from millstream.plugins import default_manager
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from millstream.contracts.format import Encoder, Format
+
 T = TypeVar("T")
-
-
-def format_of(what: str, wanted: Format[T] | str) -> Format[T]:
-    """The format itself, or the one of that name with its default options.
-
-    Raises:
-        InvalidArgument: it is neither.
-        UnknownPlugin: no plugin offers a format of that name.
-    """
-    if isinstance(wanted, str):
-        return cast("Format[T]", default_manager().find("format", wanted).load()())
-    if not isinstance(wanted, Format):
-        raise InvalidArgument(what=what, value=repr(wanted), allowed='a Format, for example CsvFormat(...), or the name of one ("json")')
-    return wanted
 
 
 def skips_blank_lines(format_: Format[Any]) -> bool:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from millstream.contracts.sink import AnySink, BaseSink
 from millstream.errors import InvalidArgument
+from millstream.plugins.formats import format_of
 from millstream_filesystem import at_least_once, exactly_once
-from millstream_filesystem.formats import file_suffix, format_of
+from millstream_filesystem.formats import file_suffix
 from millstream_filesystem.paths import local_path
 from millstream_filesystem.target import FileTarget
 

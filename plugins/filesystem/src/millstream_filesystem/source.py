@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from millstream.contracts.guarantee import SourceCapabilities
 from millstream.contracts.source import EnumeratorContext, ReaderContext, Source
 from millstream.errors import InvalidArgument
+from millstream.plugins.formats import format_of
 from millstream_filesystem.enumerator import FileEnumerator
-from millstream_filesystem.formats import format_of
 from millstream_filesystem.paths import local_path
 from millstream_filesystem.reader import FileReader
 

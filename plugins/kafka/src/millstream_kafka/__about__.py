@@ -1,0 +1,3 @@
+"""The version of the distribution `millstream-prometheus`."""
+
+__version__ = "0.1.0"

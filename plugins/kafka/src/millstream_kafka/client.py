@@ -1,0 +1,147 @@
+"""The client library. No other module imports it, so that what does not talk to Kafka does not wait for it."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # they are documented to be there
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
+
+from millstream_kafka.errors import KafkaFailed, KafkaRefused, KafkaUnreachable, SettingRefused
+
+if TYPE_CHECKING:
+    from millstream.errors import MillstreamError
+    from millstream_kafka.settings import Connection
+
+__all__ = [
+    "OFFSET_BEGINNING",
+    "REQUEST_S",
+    "AdminClient",
+    "Client",
+    "ConfigResource",
+    "Consumer",
+    "IsolationLevel",
+    "KafkaError",
+    "KafkaException",
+    "Message",
+    "NewTopic",
+    "OffsetSpec",
+    "Producer",
+    "ResourceType",
+    "TopicCollection",
+    "TopicPartition",
+]
+
+log = logging.getLogger("millstream.kafka")
+
+REQUEST_S: Final = 30.0
+"""How long a question to the brokers may take before they count as unreachable."""
+
+_AWAY: Final = frozenset(
+    {
+        KafkaError._TRANSPORT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._RESOLVE,
+        KafkaError._TIMED_OUT,
+        KafkaError._TIMED_OUT_QUEUE,
+        KafkaError.REQUEST_TIMED_OUT,
+    }
+)
+_LOGIN: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._SSL, KafkaError.UNSUPPORTED_SASL_MECHANISM})
+_RIGHTS: Final = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "Give its user the right to read, or to write and describe, the topic",
+    KafkaError.GROUP_AUTHORIZATION_FAILED: "Give its user the right to read the group, or leave group_id out",
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "Give its user the right on the cluster that the message names",
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "Give its user the right to write and describe transactional ids with the sink's prefix",
+}
+_WORSE: Final = frozenset({*_LOGIN, *_RIGHTS})
+
+
+class Client:
+    """Makes the library's objects for one connection, and explains their errors.
+
+    Args:
+        connection: where and how.
+        what: whose options these are, for errors: `KafkaSource`.
+    """
+
+    def __init__(self, connection: Connection, what: str) -> None:
+        self._connection = connection
+        self._what = what
+        self._last: KafkaError | None = None
+
+    def consumer(self, **fixed: Any) -> Consumer:
+        """A consumer; `_` in names stands for `.`."""
+        made: Consumer = self._made(Consumer, fixed)
+        return made
+
+    def producer(self, **fixed: Any) -> Producer:
+        """A producer."""
+        made: Producer = self._made(Producer, fixed)
+        return made
+
+    def admin(self) -> AdminClient:
+        """Asks and tells the brokers things that are no records."""
+        made: AdminClient = self._made(AdminClient, {})
+        return made
+
+    def _made(self, kind: Any, fixed: dict[str, Any]) -> Any:
+        settings = self._connection.revealed(**fixed)
+        settings["error_cb"] = self._note
+        try:
+            return kind(settings, logger=log)
+        except KafkaException as error:
+            reason = error.args[0].str()
+            name = next((name for name in self._connection.settings if f'"{name}"' in reason), "")
+            raise SettingRefused(
+                what=f"{self._what}(client=...)",
+                name=name or "something",
+                reason=reason,
+                fix="See librdkafka's CONFIGURATION.md for names and values",
+            ) from None
+
+    def _note(self, error: KafkaError) -> None:
+        # What a timeout hides: a refused login, say. An outage that follows it is its consequence.
+        if self._last is None or error.code() in _WORSE or self._last.code() not in _WORSE:
+            self._last = error
+        log.debug("%s: %s", self._connection.bootstrap_servers, error)
+
+    def fail(self, doing: str, error: KafkaException | KafkaError) -> NoReturn:
+        """Raises what an error of the library means.
+
+        Args:
+            doing: what was to be done, after "to": `read topic 'a'`.
+        """
+        raise self.explained(doing, error)
+
+    def explained(self, doing: str, error: KafkaException | KafkaError) -> MillstreamError:
+        """The same, without raising it."""
+        cause: KafkaError = error.args[0] if isinstance(error, KafkaException) else error
+        servers = self._connection.bootstrap_servers
+        if cause.code() in _AWAY and self._last is not None and self._last.code() in (*_WORSE, *_AWAY):
+            cause = self._last
+        reason = f"{cause.str().rstrip('.')} ({cause.name()})"
+        if cause.code() in _RIGHTS:
+            return KafkaRefused(bootstrap_servers=servers, doing=doing, reason=reason, fix=_RIGHTS[cause.code()])
+        if cause.code() in _LOGIN:
+            fix = "Check security.protocol, the mechanism, the credentials and the certificate of the authority"
+            return KafkaRefused(bootstrap_servers=servers, doing=doing, reason=reason, fix=fix)
+        kind = KafkaUnreachable if cause.code() in _AWAY else KafkaFailed
+        return kind(bootstrap_servers=servers, doing=doing, reason=reason)

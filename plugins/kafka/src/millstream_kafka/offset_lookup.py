@@ -1,0 +1,109 @@
+"""Finds out which offsets a place means."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from millstream.errors import InvalidArgument
+from millstream_kafka.client import OFFSET_BEGINNING, REQUEST_S, Client, IsolationLevel, KafkaException, OffsetSpec, TopicPartition
+from millstream_kafka.errors import OffsetOutOfRange
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from millstream_kafka.client import AdminClient
+    from millstream_kafka.offsets import Offsets
+
+Partition: TypeAlias = "tuple[str, int]"
+
+_EARLIEST: Any = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+_LATEST: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+
+
+class OffsetLookup:
+    """Asks the brokers.
+
+    Args:
+        client: to explain errors.
+        admin: to ask.
+        group_id: for committed offsets.
+        read_committed: the end is in front of the first open transaction.
+    """
+
+    def __init__(self, client: Client, admin: AdminClient, group_id: str | None, *, read_committed: bool) -> None:
+        self._client = client
+        self._admin = admin
+        self._group_id = group_id
+        level = IsolationLevel.READ_COMMITTED if read_committed else IsolationLevel.READ_UNCOMMITTED
+        self._level = level
+
+    def find(self, what: str, place: Offsets, partitions: Sequence[Partition]) -> dict[Partition, int]:
+        """The offset of a place in each partition; -2 for the first record there is.
+
+        Args:
+            what: the option, for errors.
+
+        Raises:
+            InvalidArgument: the place says nothing of a partition.
+            OffsetOutOfRange: an offset that was given is not there.
+        """
+        if not partitions:
+            return {}
+        if place.kind == "earliest":
+            return dict.fromkeys(partitions, OFFSET_BEGINNING)
+        if place.kind == "latest":
+            return self.ends(partitions)
+        if place.kind == "timestamp":
+            found = self._listed({partition: OffsetSpec.for_timestamp(place.timestamp_ms) for partition in partitions})
+            return self._or_ends({partition: offset for partition, offset in found.items() if offset >= 0}, partitions)
+        known = self._committed(partitions) if place.kind == "committed" else {(name, number): offset for name, number, offset in place.by_partition}
+        known = {partition: known[partition] for partition in partitions if partition in known}
+        self._check_range(known)
+        missing = [partition for partition in partitions if partition not in known]
+        if missing and place.otherwise == "fail":
+            raise InvalidArgument(
+                what=what,
+                value=f"Offsets.{place.kind}(), which has no offset for partition {missing[0][1]} of topic {missing[0][0]!r}",
+                allowed='otherwise="earliest" or "latest" for such partitions',
+            )
+        return {**known, **(self.ends(missing) if place.otherwise == "latest" else dict.fromkeys(missing, OFFSET_BEGINNING))}
+
+    def beginnings(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
+        """Offsets of the first records."""
+        return self._listed(dict.fromkeys(partitions, _EARLIEST))
+
+    def ends(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
+        """Offsets behind the last records."""
+        return self._listed(dict.fromkeys(partitions, _LATEST))
+
+    def _or_ends(self, found: dict[Partition, int], partitions: Sequence[Partition]) -> dict[Partition, int]:
+        return {**found, **self.ends([partition for partition in partitions if partition not in found])}
+
+    def _listed(self, asked: dict[Partition, Any]) -> dict[Partition, int]:
+        if not asked:
+            return {}
+        specs = {TopicPartition(*partition): spec for partition, spec in asked.items()}
+        futures = self._admin.list_offsets(specs, isolation_level=self._level, request_timeout=REQUEST_S)
+        try:
+            return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
+        except KafkaException as error:
+            self._client.fail("look up offsets", error)
+
+    def _committed(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
+        consumer = self._client.consumer(group_id=self._group_id)
+        try:
+            found = consumer.committed([TopicPartition(*partition) for partition in partitions], timeout=REQUEST_S)
+        except KafkaException as error:
+            self._client.fail(f"look up what group {self._group_id!r} has committed", error)
+        finally:
+            consumer.close()
+        return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
+
+    def _check_range(self, offsets: dict[Partition, int]) -> None:
+        if not offsets:
+            return
+        first, end = self.beginnings(list(offsets)), self.ends(list(offsets))
+        for (topic, partition), offset in offsets.items():
+            place = (topic, partition)
+            if not first[place] <= offset <= end[place]:
+                raise OffsetOutOfRange(topic=topic, partition=partition, offset=offset, first=first[place], end=end[place])

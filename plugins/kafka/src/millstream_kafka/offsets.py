@@ -1,0 +1,91 @@
+"""Where reading begins and ends, as options say it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from millstream.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Kind: TypeAlias = Literal["earliest", "latest", "timestamp", "committed", "given"]
+Otherwise: TypeAlias = Literal["earliest", "latest", "fail"]
+
+
+@dataclass(frozen=True)
+class Offsets:
+    """A place in each partition. Made by the functions below; found out once, when the job starts for the first time, and kept in checkpoints.
+
+    Attributes:
+        kind: how it is found.
+        timestamp_ms: for `timestamp`.
+        by_partition: for `given`: offset by topic and partition.
+        otherwise: for `committed` and `given`: where they say nothing.
+    """
+
+    kind: Kind
+    timestamp_ms: int = 0
+    by_partition: tuple[tuple[str, int, int], ...] = ()
+    otherwise: Otherwise = "fail"
+
+    @staticmethod
+    def earliest() -> Offsets:
+        """The first record that is there."""
+        return Offsets("earliest")
+
+    @staticmethod
+    def latest() -> Offsets:
+        """Behind the last record: of committed ones where only those are read."""
+        return Offsets("latest")
+
+    @staticmethod
+    def at(when: datetime | int) -> Offsets:
+        """The first record whose timestamp is `when` or later; behind the last one where there is none.
+
+        Args:
+            when: with a time zone, or ms since the epoch.
+
+        Raises:
+            InvalidArgument: a datetime without a time zone.
+        """
+        if isinstance(when, datetime):
+            if when.tzinfo is None:
+                raise InvalidArgument(what="Offsets.at(when)", value=repr(when), allowed="a datetime with a time zone, or ms since the epoch")
+            when = round(when.timestamp() * 1000)
+        return Offsets("timestamp", timestamp_ms=when)
+
+    @staticmethod
+    def committed(otherwise: Otherwise = "fail") -> Offsets:
+        """Where the group `group_id` has committed.
+
+        Args:
+            otherwise: for partitions where it has not.
+        """
+        return Offsets("committed", otherwise=_checked(otherwise))
+
+    @staticmethod
+    def given(offsets: Mapping[tuple[str, int], int], otherwise: Otherwise = "fail") -> Offsets:
+        """Just there.
+
+        Args:
+            offsets: of the next record, by topic and number of the partition.
+            otherwise: for partitions that are not named.
+
+        Raises:
+            InvalidArgument: that are no offsets.
+        """
+        found: Any = offsets
+        if not all(isinstance(offset, int) and offset >= 0 for offset in found.values()):
+            allowed = "offsets from 0 on, by (topic, partition)"
+            raise InvalidArgument(what="Offsets.given(offsets)", value=repr(offsets), allowed=allowed)
+        by_partition = tuple(sorted((topic, partition, offset) for (topic, partition), offset in offsets.items()))
+        return Offsets("given", by_partition=by_partition, otherwise=_checked(otherwise))
+
+
+def _checked(otherwise: Otherwise) -> Otherwise:
+    if otherwise not in ("earliest", "latest", "fail"):
+        raise InvalidArgument(what="Offsets(otherwise=...)", value=repr(otherwise), allowed='"earliest", "latest" or "fail"')
+    return otherwise

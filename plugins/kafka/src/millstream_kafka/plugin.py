@@ -1,0 +1,22 @@
+"""What this plugin offers; see `millstream.plugins`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from millstream.plugins import SourceEntry, hookimpl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@hookimpl
+def millstream_sources() -> Iterator[SourceEntry]:
+    yield SourceEntry(
+        name="kafka",
+        factory="millstream_kafka.source:KafkaSource",
+        description="Messages of Kafka topics, by name or by pattern",
+        options="millstream_kafka.source:KafkaSource",
+        capabilities="millstream_kafka.source:CAPABILITIES",
+        guarantees=("exactly_once",),
+    )

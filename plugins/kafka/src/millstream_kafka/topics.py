@@ -1,0 +1,81 @@
+"""What the brokers say of topics."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from millstream.errors import did_you_mean
+from millstream_kafka.client import REQUEST_S, Client, KafkaError, KafkaException, TopicCollection
+from millstream_kafka.errors import TopicUnknown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from millstream_kafka.client import AdminClient
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic as it is now.
+
+    Attributes:
+        name: its name.
+        topic_id: what tells it from another of that name.
+        partitions: how many it has.
+    """
+
+    name: str
+    topic_id: str
+    partitions: int
+
+
+def described(client: Client, admin: AdminClient, names: Sequence[str]) -> dict[str, Topic | None]:
+    """Each topic, or None where there is none of that name. Creates none.
+
+    Raises:
+        KafkaUnreachable, KafkaRefused, KafkaFailed: the brokers do not say.
+    """
+    found: dict[str, Topic | None] = {}
+    if not names:
+        return found
+    for name, future in admin.describe_topics(TopicCollection(list(names)), request_timeout=REQUEST_S).items():
+        try:
+            description: Any = future.result()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                client.fail(f"describe topic {name!r}", error)
+            found[name] = None
+        else:
+            found[name] = Topic(name, str(description.topic_id), len(description.partitions))
+    return found
+
+
+def existing(client: Client, admin: AdminClient) -> list[str]:
+    """Names of all topics that the user may see, without those that brokers keep for themselves."""
+    try:
+        topics: Any = admin.list_topics(timeout=REQUEST_S).topics
+    except KafkaException as error:
+        client.fail("list its topics", error)
+    return sorted(name for name in topics if not name.startswith("__"))
+
+
+def required(client: Client, admin: AdminClient, names: Sequence[str], bootstrap_servers: str) -> list[Topic]:
+    """Topics of which each has to be there.
+
+    Raises:
+        TopicUnknown: one is not.
+    """
+    found = described(client, admin, names)
+    for name, topic in found.items():
+        if topic is None:
+            hint = did_you_mean(name, existing(client, admin))
+            raise TopicUnknown(topic=repr(name), bootstrap_servers=bootstrap_servers, hint=hint)
+    return [topic for topic in found.values() if topic is not None]
+
+
+def matching(client: Client, admin: AdminClient, pattern: str) -> list[Topic]:
+    """Topics whose whole name matches a regular expression."""
+    names = [name for name in existing(client, admin) if re.fullmatch(pattern, name)]
+    return [topic for topic in described(client, admin, names).values() if topic is not None]
