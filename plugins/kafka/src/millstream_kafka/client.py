@@ -112,7 +112,7 @@ class Client:
             name = next((name for name in self._connection.settings if f'"{name}"' in reason), "")
             raise SettingRefused(
                 what=f"{self._what}(client=...)",
-                name=name or "something",
+                name=name,
                 reason=reason,
                 fix="See librdkafka's CONFIGURATION.md for names and values",
             ) from None

@@ -156,7 +156,7 @@ class SettingRefused(MillstreamError):
 
     Attributes:
         what: where it was given.
-        name: of the setting.
+        name: of the setting; empty when it is not one alone.
         reason: why it cannot be given.
         fix: what to give instead.
     """
@@ -169,4 +169,5 @@ class SettingRefused(MillstreamError):
     fix: str
 
     def sentence(self) -> str:
-        return f"{self.what} sets {self.name!r}: {self.reason}. {self.fix}."
+        what = f"{self.what} sets {self.name!r}" if self.name else self.what
+        return f"{what}: {self.reason}. {self.fix}."

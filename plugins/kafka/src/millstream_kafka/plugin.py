@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from millstream.plugins import SourceEntry, hookimpl
+from millstream.plugins import SinkEntry, SourceEntry, hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,4 +19,16 @@ def millstream_sources() -> Iterator[SourceEntry]:
         options="millstream_kafka.source:KafkaSource",
         capabilities="millstream_kafka.source:CAPABILITIES",
         guarantees=("exactly_once",),
+    )
+
+
+@hookimpl
+def millstream_sinks() -> Iterator[SinkEntry]:
+    yield SinkEntry(
+        name="kafka",
+        factory="millstream_kafka.sink:KafkaSink",
+        description="Messages to Kafka topics, in transactions behind complete checkpoints if asked",
+        options="millstream_kafka.sink:KafkaSink",
+        capabilities="millstream_kafka.exactly_once:CAPABILITIES",
+        guarantees=("exactly_once", "at_least_once"),
     )

@@ -7,6 +7,6 @@ instead of a skip. Needs the extra `millstream-testkit[kafka]`.
 from __future__ import annotations
 
 from millstream_testkit.services.errors import ServiceUnavailable
-from millstream_testkit.services.kafka import KafkaLogin, KafkaService, running_kafka
+from millstream_testkit.services.kafka import KafkaLogin, KafkaService, running_kafka, shared_kafka
 
-__all__ = ["KafkaLogin", "KafkaService", "ServiceUnavailable", "running_kafka"]
+__all__ = ["KafkaLogin", "KafkaService", "ServiceUnavailable", "running_kafka", "shared_kafka"]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import base64
 import os
 import socket
 import time
 import uuid
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from millstream_testkit.services.containers import Container
@@ -255,3 +257,16 @@ def _is_ready(admin: Any) -> bool:
         return bool(admin.list_topics(timeout=2).brokers)
     except KafkaException:
         return False
+
+
+@cache
+def shared_kafka() -> KafkaService:
+    """The broker that all tests of this process share: started when it is first asked for, removed at the end of the process.
+
+    Raises:
+        ServiceUnavailable: there is none.
+    """
+    stack = ExitStack()
+    service = stack.enter_context(running_kafka())
+    atexit.register(stack.close)
+    return service

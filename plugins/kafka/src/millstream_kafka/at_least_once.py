@@ -1,0 +1,87 @@
+"""The sink that sends at once: what was written in front of a barrier is in the topic before the checkpoint is acknowledged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from millstream.contracts.guarantee import SinkCapabilities
+from millstream.contracts.sink import Sink, SinkContext, SinkWriter
+from millstream.ports import crash_point
+from millstream_kafka.client import Client, KafkaError, KafkaException, Message
+from millstream_kafka.producing import produce
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from millstream_kafka.target import KafkaTarget
+
+T = TypeVar("T")
+
+CAPABILITIES: Final = SinkCapabilities(kind="plain")
+_STEP_S: Final = 0.5
+
+
+@dataclass(frozen=True)
+class AtLeastOnceKafkaSink(Sink[T]):
+    """Sends at once."""
+
+    target: KafkaTarget[T]
+    capabilities: SinkCapabilities = field(init=False, default=CAPABILITIES, repr=False)
+
+    def open(self, context: SinkContext) -> AtLeastOnceWriter[T]:
+        return AtLeastOnceWriter(self.target, context)
+
+
+class AtLeastOnceWriter(SinkWriter[T]):
+    """One producer."""
+
+    def __init__(self, target: KafkaTarget[T], context: SinkContext) -> None:
+        self._client = Client(target.connection, "KafkaSink")
+        target.check(self._client)
+        self._maker = target.maker()
+        self._reject = context.reject
+        self._failed: list[tuple[KafkaError, Message]] = []
+        self._producer = self._client.producer(**target.settings(), on_delivery=self._delivered, delivery_report_only_error=True)
+
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            self._failed.append((error, message))
+
+    def write(self, values: Sequence[T], timestamps: Sequence[int] | None) -> None:
+        try:
+            messages = self._maker.messages(values, timestamps)
+        except Exception:  # noqa: BLE001 - some record is at fault: which, is found by trying each
+            messages = []
+            for number, value in enumerate(values):
+                try:
+                    messages.append(self._maker.message(value, None if timestamps is None else timestamps[number]))
+                except Exception as error:  # noqa: BLE001 - nothing but the record was touched
+                    self._reject(value, error)
+        produce(self._client, self._producer, messages)
+        self._producer.poll(0)
+        self._raise_failures()
+        crash_point("sink.write.mid_epoch")
+
+    def flush(self) -> None:
+        crash_point("sink.prepare.before")
+        while self._producer.flush(_STEP_S):
+            self._raise_failures()
+        self._raise_failures()
+        crash_point("sink.prepare.after")
+
+    def _raise_failures(self) -> None:
+        """What a broker refuses for the record's own fault is rejected; all else fails the job."""
+        failed, self._failed = self._failed, []
+        for error, message in failed:
+            if error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
+                self._client.fail(f"write to topic {message.topic()!r}", error)
+            value: Any = message.value()
+            self._reject(value, ValueError(f"{error.str()}: the topic's max.message.bytes is lower than that"))
+
+    def close(self) -> None:
+        try:
+            self._producer.purge()
+        except KafkaException as error:  # it is over anyway
+            self._client.explained("close the producer", error)
+        self._producer.flush(_STEP_S)

@@ -1,0 +1,175 @@
+"""The write-ahead sink: the records of a complete checkpoint and the lane's marker in one transaction.
+
+A transaction whose outcome is not known is never committed again with the same producer. A new one with the same transactional id makes
+the broker decide it, and the marker then tells what it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+
+from millstream.contracts.guarantee import SinkCapabilities
+from millstream.contracts.write_ahead import Marker, WriteAheadLanes, WriteAheadSink
+from millstream.errors import Fenced
+from millstream.ports import SystemClock, crash_point
+from millstream_kafka.client import Client, KafkaError, KafkaException, Producer, log
+from millstream_kafka.marker_topic import is_of_run, key_of, marker_message, read_markers
+from millstream_kafka.message import MessageMaker, OutgoingMessage
+from millstream_kafka.preflight import make_marker_topic
+from millstream_kafka.producing import produce
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from millstream.contracts.sink import EndedRun, SinkContext
+    from millstream_kafka.target import KafkaTarget
+
+T = TypeVar("T")
+
+_MOST_RECORDS: Final = 100_000
+"""In one transaction: it has to be written within its timeout."""
+
+CAPABILITIES: Final = SinkCapabilities(
+    kind="write_ahead", atomic_marker=True, fencing=True, visible_only_committed=True, max_commit_records=_MOST_RECORDS
+)
+_INIT_S: Final = 30.0
+_COMMIT_S: Final = 30.0
+_INIT_TRIES: Final = 6
+_FENCED: Final = frozenset(
+    {
+        KafkaError._FENCED,
+        KafkaError.PRODUCER_FENCED,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        KafkaError.INVALID_PRODUCER_ID_MAPPING,
+    }
+)
+
+
+@dataclass(frozen=True)
+class ExactlyOnceKafkaSink(WriteAheadSink[T]):
+    """Writes behind complete checkpoints.
+
+    Attributes:
+        target: where.
+        prefix: of transactional ids.
+        marker_topic: where markers are kept.
+        timeout_s: of a transaction.
+    """
+
+    target: KafkaTarget[T]
+    prefix: str
+    marker_topic: str
+    timeout_s: float
+    capabilities: SinkCapabilities = field(init=False, default=CAPABILITIES, repr=False)
+    record_type: Any = field(init=False, default=OutgoingMessage, repr=False)
+
+    def log_form(self, records: Sequence[T], timestamps: Sequence[int] | None) -> Sequence[OutgoingMessage]:
+        maker: MessageMaker[T] | None = self.__dict__.get("_maker")
+        if maker is None:  # one for each process: an encoder is no part of a description
+            maker = self.target.maker()
+            object.__setattr__(self, "_maker", maker)
+        return maker.messages(records, timestamps)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_maker"}
+
+    def open(self, context: SinkContext) -> KafkaLanes:
+        return KafkaLanes(self, context)
+
+    def forget_run(self, run: EndedRun) -> None:
+        client = Client(self.target.connection, "KafkaSink")
+        servers = self.target.connection.bootstrap_servers
+        markers = read_markers(client, servers, self.marker_topic, SystemClock(), self.timeout_s)
+        producer = client.producer(**self.target.settings())
+        keys = [key for key in markers if is_of_run(key, run.run_id, run.sink_uid)]
+        produce(client, producer, [OutgoingMessage(self.marker_topic, None, key, partition=0) for key in keys])
+        producer.flush(_COMMIT_S)
+
+
+class KafkaLanes(WriteAheadLanes[OutgoingMessage]):
+    """A producer per lane."""
+
+    def __init__(self, sink: ExactlyOnceKafkaSink[Any], context: SinkContext) -> None:
+        self._sink = sink
+        self._context = context
+        self._client = Client(sink.target.connection, "KafkaSink")
+        self._servers = sink.target.connection.bootstrap_servers
+        sink.target.check(self._client)
+        make_marker_topic(self._client, self._servers, sink.marker_topic)
+        self._producers: dict[int, Producer] = {}
+        self._markers: dict[bytes, Marker] | None = None
+
+    def _transactional_id(self, lane: int) -> str:
+        return f"{self._sink.prefix}-{self._context.run_id}-{self._context.sink_uid}-{lane}"
+
+    def fence(self, lane: int) -> None:
+        self._discard(lane)
+        timeout_ms = round(self._sink.timeout_s * 1000)
+        producer = self._client.producer(
+            **{
+                **self._sink.target.settings(transactional=True),
+                "transactional.id": self._transactional_id(lane),
+                "transaction.timeout.ms": timeout_ms,
+            }
+        )
+        doing = f"begin transactions of lane {lane} ({self._transactional_id(lane)})"
+        for left in reversed(range(_INIT_TRIES)):
+            try:
+                producer.list_topics(timeout=_INIT_S)
+                producer.init_transactions(_INIT_S)
+            except KafkaException as error:
+                if left and error.args[0].retriable():
+                    log.info("%s: %s; trying again", doing, error.args[0].str())
+                    continue
+                self._client.fail(doing, error)
+            else:
+                break
+        self._producers[lane] = producer
+        self._markers = None
+
+    def read_marker(self, lane: int) -> Marker | None:
+        if self._markers is None:
+            wait_s = self._sink.timeout_s + _INIT_S
+            self._markers = read_markers(self._client, self._servers, self._sink.marker_topic, self._context.clock, wait_s)
+        return self._markers.get(self._key(lane))
+
+    def _key(self, lane: int) -> bytes:
+        return key_of(self._context.run_id, self._context.sink_uid, lane)
+
+    def commit_batch(self, lane: int, checkpoint_id: int, chunk: int, records: Sequence[OutgoingMessage]) -> None:
+        producer = self._producers.get(lane)
+        if producer is None:  # an earlier commit failed: the next attempt finds out what became of it
+            raise Fenced(sink_uid=self._context.sink_uid, lane=lane, attempt=self._context.attempt)
+        marker = marker_message(self._sink.marker_topic, self._key(lane), Marker(checkpoint_id, chunk))
+        self._markers = None
+        try:
+            producer.begin_transaction()
+            half = len(records) // 2
+            produce(self._client, producer, records[:half])
+            crash_point("sink.commit.mid")
+            produce(self._client, producer, records[half:])
+            produce(self._client, producer, [marker])
+            producer.commit_transaction(_COMMIT_S)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, nobody knows what became of the transaction
+            self._discard(lane)
+            self._fail(lane, checkpoint_id, error)
+        crash_point("sink.commit.applied_no_ack")
+
+    def _fail(self, lane: int, checkpoint_id: int, error: BaseException) -> NoReturn:
+        cause = error.__cause__ if isinstance(error, SystemError) and error.__cause__ is not None else error
+        reason = cause.args[0] if cause.args else None
+        if not isinstance(reason, KafkaError):
+            raise error
+        if reason.code() in _FENCED:
+            raise Fenced(sink_uid=self._context.sink_uid, lane=lane, attempt=self._context.attempt) from error
+        raise self._client.explained(f"commit checkpoint {checkpoint_id} of lane {lane}", reason) from error
+
+    def _discard(self, lane: int) -> None:
+        producer = self._producers.pop(lane, None)
+        if producer is not None:
+            producer.purge()
+
+    def close(self) -> None:
+        for lane in list(self._producers):
+            self._discard(lane)

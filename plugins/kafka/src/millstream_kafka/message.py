@@ -1,0 +1,115 @@
+"""Messages that a sink will send, and how they are made of records."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from millstream.contracts.format import Encoder
+
+T = TypeVar("T")
+
+OVERHEAD_BYTES: Final = 128
+"""More than a message takes beside its key, value and headers."""
+
+_HEADER_BYTES: Final = 12
+
+
+class OutgoingMessage(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A message as the log of a write-ahead sink keeps it.
+
+    Attributes:
+        topic: where it goes.
+        value: bytes; None for a tombstone.
+        key: bytes, or None.
+        timestamp: ms since the epoch; None for the time of its sending.
+        partition: where the user chooses it; None leaves it to the partitioner.
+        headers: name and value of each.
+    """
+
+    topic: str
+    value: bytes | None
+    key: bytes | None = None
+    timestamp: int | None = None
+    partition: int | None = None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
+
+    def size_bytes(self) -> int:
+        """What it takes on the way, at most."""
+        headers = sum(len(name) + len(value or b"") + _HEADER_BYTES for name, value in self.headers)
+        return len(self.key or b"") + len(self.value or b"") + headers + OVERHEAD_BYTES
+
+
+class MessageMaker(Generic[T]):
+    """Makes messages of records.
+
+    Args:
+        topic: where they go, or a function of the record.
+        encoder: of values; None for a tombstone makes one.
+        key: function of the record; its text is written as UTF-8.
+        headers: function of the record.
+        partition: function of the record.
+        limit_bytes: of a message.
+    """
+
+    def __init__(
+        self,
+        topic: str | Callable[[T], str],
+        encoder: Encoder[T],
+        key: Callable[[T], bytes | str | None] | None,
+        headers: Callable[[T], Mapping[str, Any] | Sequence[tuple[str, Any]]] | None,
+        partition: Callable[[T], int] | None,
+        limit_bytes: int,
+    ) -> None:
+        self._topic = topic
+        self._encode = encoder.encode
+        self._key = key
+        self._headers = headers
+        self._partition = partition
+        self._limit_bytes = limit_bytes
+        self._large = limit_bytes - OVERHEAD_BYTES - 1024
+
+    def message(self, record: T, timestamp: int | None) -> OutgoingMessage:
+        """The message of a record.
+
+        Raises:
+            TypeError, ValueError: it has none, or one that is too large.
+        """
+        topic = self._topic if isinstance(self._topic, str) else self._topic(record)
+        value = None if record is None else self._encode(record)
+        key = _bytes("the key", self._key(record)) if self._key is not None else None
+        partition = self._partition(record) if self._partition is not None else None
+        headers = self._headers_of(record) if self._headers is not None else ()
+        made = OutgoingMessage(topic, value, key, timestamp, partition, headers)
+        if value is not None and (len(value) > self._large or key or headers) and made.size_bytes() > self._limit_bytes:
+            msg = (
+                f"its message takes {made.size_bytes():,} bytes, and {self._limit_bytes:,} are allowed. Raise the topic's max.message.bytes and "
+                "client={'message.max.bytes': ...}, or split the record"
+            )
+            raise ValueError(msg)
+        return made
+
+    def messages(self, records: Sequence[T], timestamps: Sequence[int] | None) -> list[OutgoingMessage]:
+        """The messages of some records."""
+        if timestamps is None:
+            return [self.message(record, None) for record in records]
+        return list(map(self.message, records, timestamps))
+
+    def _headers_of(self, record: T) -> tuple[tuple[str, bytes | None], ...]:
+        assert self._headers is not None  # noqa: S101 - asked only then
+        found = self._headers(record)
+        pairs = found.items() if hasattr(found, "items") else found
+        return tuple((name, _bytes(f"header {name!r}", value)) for name, value in pairs)
+
+
+def _bytes(what: str, value: object) -> bytes | None:
+    if value is None or isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
+        return value.encode()
+    msg = f"{what} is {value!r}: return bytes, a str or None"
+    raise TypeError(msg)

@@ -1,0 +1,101 @@
+"""Sink that writes to topics of Apache Kafka.
+
+Guarantee: with `delivery="exactly_once"` the records of a checkpoint and a marker become visible in one transaction when the checkpoint is
+complete, once, to readers with `isolation.level=read_committed`. No transaction stays open meanwhile, so that nothing is lost however long
+the job is down. With "at_least_once" records are sent at once, and those behind the last checkpoint come again after a failure.
+
+Needs: Kafka 2.8 or newer; for "exactly_once" the right to transactional ids with the sink's prefix, and to the topic of markers.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from millstream.contracts.sink import AnySink, BaseSink
+from millstream.errors import InvalidArgument
+from millstream.plugins.formats import format_of
+from millstream_kafka.settings import REFUSED_BY_SINK, connection
+from millstream_kafka.target import KafkaTarget
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from millstream.contracts.format import Format
+    from millstream.contracts.guarantee import SinkCapabilities
+
+T = TypeVar("T")
+
+_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+_DELIVERIES = ("at_least_once", "exactly_once")
+
+
+@dataclass(frozen=True)
+class KafkaSink(BaseSink[T]):
+    """Writes each record as a message, with its event time as the message's timestamp where the stream has one.
+
+    Args:
+        bootstrap_servers: addresses of some brokers, `host:port`, with commas.
+        topic: name, or a function of the record.
+        format: of the value: a Format, or the name of one ("raw", "text", "json"). None as a record is written as a tombstone.
+        delivery: "exactly_once" or "at_least_once".
+        key: function of the record: bytes, str or None. Messages of one key are in one partition, in order.
+        headers: function of the record: names and values.
+        partition: function of the record: number of the partition; without it the key decides.
+        transactional_id_prefix: how transactional ids of "exactly_once" begin.
+        transaction_timeout: how long the brokers keep a transaction that is not ended: while the records of a checkpoint are written.
+        marker_topic: compacted topic for the markers of "exactly_once", made if it is missing; several sinks and jobs may share it.
+        client: further settings of librdkafka, by name: TLS, SASL, compression, sizes. Passwords as `Secret("${env:NAME}")`.
+
+    Raises:
+        InvalidArgument: an option makes no sense.
+        SettingRefused: a setting of the client that the guarantee depends on.
+        UnknownPlugin: no plugin offers the format.
+    """
+
+    bootstrap_servers: str | Sequence[str]
+    topic: str | Callable[[T], str]
+    format: Format[T] | str = "raw"
+    delivery: Literal["at_least_once", "exactly_once"] = "at_least_once"
+    key: Callable[[T], bytes | str | None] | None = None
+    headers: Callable[[T], Mapping[str, Any] | Sequence[tuple[str, Any]]] | None = None
+    partition: Callable[[T], int] | None = None
+    transactional_id_prefix: str = "millstream"
+    transaction_timeout: timedelta = timedelta(minutes=1)
+    marker_topic: str = "millstream-markers"
+    client: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    capabilities: SinkCapabilities = field(init=False, repr=False)
+    target: KafkaTarget[T] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        connected = connection("KafkaSink", self.bootstrap_servers, self.client, REFUSED_BY_SINK)
+        object.__setattr__(self, "bootstrap_servers", connected.bootstrap_servers)
+        object.__setattr__(self, "client", connected.settings)
+        object.__setattr__(self, "format", format_of("KafkaSink(format=...)", self.format))
+        if not callable(self.topic):
+            self._check_name("topic", self.topic)
+        self._check_name("transactional_id_prefix", self.transactional_id_prefix)
+        self._check_name("marker_topic", self.marker_topic)
+        if self.delivery not in _DELIVERIES:
+            raise InvalidArgument(what="KafkaSink(delivery=...)", value=repr(self.delivery), allowed=" or ".join(f'"{one}"' for one in _DELIVERIES))
+        timeout: Any = self.transaction_timeout
+        if not isinstance(timeout, timedelta) or timeout < timedelta(seconds=1):
+            raise InvalidArgument(what="KafkaSink(transaction_timeout=...)", value=repr(timeout), allowed="a timedelta of at least a second")
+        target = KafkaTarget(connected, self.topic, format_of("KafkaSink(format=...)", self.format), self.key, self.headers, self.partition)
+        object.__setattr__(self, "target", target)
+        object.__setattr__(self, "capabilities", self.resolve().capabilities)
+
+    def _check_name(self, name: str, value: object) -> None:
+        if not isinstance(value, str) or not _NAME.fullmatch(value):
+            raise InvalidArgument(what=f"KafkaSink({name}=...)", value=repr(value), allowed="letters, digits, '.', '_' and '-'")
+
+    def resolve(self) -> AnySink:
+        from millstream_kafka.at_least_once import AtLeastOnceKafkaSink
+        from millstream_kafka.exactly_once import ExactlyOnceKafkaSink
+
+        if self.delivery == "exactly_once":
+            timeout_s = self.transaction_timeout.total_seconds()
+            return ExactlyOnceKafkaSink(self.target, self.transactional_id_prefix, self.marker_topic, timeout_s)
+        return AtLeastOnceKafkaSink(self.target)

@@ -1,0 +1,80 @@
+"""What all kinds of the Kafka sink have in common: where it writes and what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from millstream_kafka.message import MessageMaker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from millstream.contracts.format import Format
+    from millstream_kafka.client import Client
+    from millstream_kafka.settings import Connection
+
+T = TypeVar("T")
+
+DEFAULT_LIMIT_BYTES: Final = 1_000_000
+"""Of a message: librdkafka's message.max.bytes."""
+
+_BETTER: Final = {"linger.ms": 5, "delivery.timeout.ms": 120_000}
+"""Unless the user chose: batches at little cost in time; and a broker that is away for minutes fails the attempt."""
+
+
+@dataclass(frozen=True)
+class KafkaTarget(Generic[T]):
+    """Where a sink writes.
+
+    Attributes:
+        connection: to the brokers.
+        topic: name, or function of the record.
+        format: of values.
+        key: function of the record.
+        headers: function of the record.
+        partition: function of the record.
+    """
+
+    connection: Connection
+    topic: str | Callable[[T], str]
+    format: Format[T]
+    key: Callable[[T], bytes | str | None] | None = None
+    headers: Callable[[T], Mapping[str, Any] | Sequence[tuple[str, Any]]] | None = None
+    partition: Callable[[T], int] | None = None
+
+    @property
+    def limit_bytes(self) -> int:
+        """The largest message that the client takes."""
+        return int(self.connection.settings.get("message.max.bytes", DEFAULT_LIMIT_BYTES))
+
+    def maker(self) -> MessageMaker[T]:
+        """Makes messages of records."""
+        return MessageMaker(self.topic, self.format.encoder(), self.key, self.headers, self.partition, self.limit_bytes)
+
+    def settings(self, *, transactional: bool = False) -> dict[str, Any]:
+        """Settings of a producer that are not the user's to choose, or better than the library's own.
+
+        Args:
+            transactional: the library fits the time for a message to the one for a transaction.
+        """
+        chosen = set(self.connection.settings)
+        if "queue.buffering.max.ms" in chosen:  # the same by another name
+            chosen.add("linger.ms")
+        if transactional:
+            chosen.add("delivery.timeout.ms")
+        better = {name: value for name, value in _BETTER.items() if name not in chosen}
+        return {**better, "enable.idempotence": True, "acks": "all"}
+
+    def check(self, client: Client) -> None:
+        """Looks whether the topic is there and takes messages of the size that the sink does.
+
+        Raises:
+            TopicUnknown: it is not there.
+            KafkaRefused: it does not.
+            KafkaUnreachable, KafkaFailed: the brokers do not say.
+        """
+        from millstream_kafka.preflight import check_topic
+
+        if isinstance(self.topic, str):
+            check_topic(client, self.connection.bootstrap_servers, self.topic, self.limit_bytes)

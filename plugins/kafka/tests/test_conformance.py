@@ -1,0 +1,85 @@
+"""The Kafka source and sink pass the suites of the test kit, against a real broker."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from millstream_kafka import KafkaSink
+from millstream_testkit import SinkHarness, SinkSuite
+from millstream_testkit.oracle import Row
+from millstream_testkit.services import shared_kafka
+
+pytestmark = pytest.mark.usefixtures("millstream_kafka")
+
+
+def read_topic(bootstrap: str, topic: str, *, isolation: str = "read_committed") -> list[Any]:
+    """Every message that a stranger sees, in the order of each partition."""
+    settings = {"bootstrap.servers": bootstrap, "group.id": uuid.uuid4().hex, "isolation.level": isolation, "enable.partition.eof": True}
+    consumer = Consumer({**settings, "enable.auto.commit": False, "fetch.queue.backoff.ms": 5})
+    try:
+        partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
+        consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
+        found, left = [], set(partitions)
+        while left:
+            for message in consumer.consume(500, 0.05):
+                error = message.error()
+                if error is None:
+                    found.append(message)
+                else:
+                    assert error.code() == KafkaError._PARTITION_EOF, error
+                    left.discard(message.partition())
+        return found
+    finally:
+        consumer.close()
+
+
+class ExactlyOnceHarness(SinkHarness):
+    """`KafkaSink(delivery="exactly_once")`: write-ahead, with the marker in the same transaction. A target is `host:port/topic`."""
+
+    name = "KafkaSink(exactly_once)"
+    oversized_records = 120_000
+    example_target = "127.0.0.1:9092/example"
+    delivery = "exactly_once"
+
+    def create_target(self, folder: Path) -> str:
+        topic = f"out-{uuid.uuid4().hex}"
+        client = AdminClient({"bootstrap.servers": shared_kafka().bootstrap})
+        # The suite's records have event times of 1970, which are the timestamps of their messages: retention would take them at once.
+        client.create_topics([NewTopic(topic, 2, 1, config={"retention.ms": "-1"})])[topic].result()
+        return f"{shared_kafka().bootstrap}/{topic}"
+
+    def drop_target(self, target: str) -> None:
+        bootstrap, _, topic = target.partition("/")
+        client = AdminClient({"bootstrap.servers": bootstrap})
+        client.delete_topics([topic])[topic].result()
+
+    def sink(self, target: str) -> KafkaSink[Row]:
+        bootstrap, _, topic = target.partition("/")
+        return KafkaSink(bootstrap, topic, format="json", delivery=self.delivery, key=lambda row: str(row[1]))
+
+    def read(self, target: str) -> Sequence[Row]:
+        bootstrap, _, topic = target.partition("/")
+        return [tuple(json.loads(message.value())) for message in read_topic(bootstrap, topic)]
+
+
+class AtLeastOnceHarness(ExactlyOnceHarness):
+    """`KafkaSink(delivery="at_least_once")`."""
+
+    name = "KafkaSink(at_least_once)"
+    delivery = "at_least_once"
+
+
+class TestExactlyOnceKafkaSink(SinkSuite):
+    harness = ExactlyOnceHarness
+
+
+class TestAtLeastOnceKafkaSink(SinkSuite):
+    harness = AtLeastOnceHarness
