@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
-from millstream_kafka import KafkaSink
-from millstream_testkit import SinkHarness, SinkSuite
+from millstream.formats import JsonLinesFormat
+from millstream_kafka import KafkaSink, KafkaSource, Offsets
+from millstream_testkit import SinkHarness, SinkSuite, SourceHarness, SourceSuite
 from millstream_testkit.oracle import Row
 from millstream_testkit.services import shared_kafka
 
@@ -75,6 +77,80 @@ class AtLeastOnceHarness(ExactlyOnceHarness):
 
     name = "KafkaSink(at_least_once)"
     delivery = "at_least_once"
+
+
+def produced(bootstrap: str, topic: str, values: Sequence[tuple[int, bytes]]) -> None:
+    """Writes values to partitions, with nothing of the connector."""
+    producer = Producer({"bootstrap.servers": bootstrap})
+    for partition, value in values:
+        producer.produce(topic, value, partition=partition)
+    assert producer.flush(30) == 0
+
+
+class BoundedSourceHarness(SourceHarness):
+    """`KafkaSource(stop=Offsets.latest())`. An origin is `host:port/topic`."""
+
+    name = "KafkaSource(stop=...)"
+    example_origin = "127.0.0.1:9092/example"
+
+    def create_origin(self, folder: Path) -> str:
+        bootstrap, topic = shared_kafka().bootstrap, f"in-{uuid.uuid4().hex}"
+        client = AdminClient({"bootstrap.servers": bootstrap})
+        client.create_topics([NewTopic(topic, 3, 1)])[topic].result()
+        produced(bootstrap, topic, [(number % 3, b'{"number": %d}' % number) for number in range(60)])
+        return f"{bootstrap}/{topic}"
+
+    def drop_origin(self, origin: str) -> None:
+        bootstrap, _, topic = origin.partition("/")
+        client = AdminClient({"bootstrap.servers": bootstrap})
+        client.delete_topics([topic])[topic].result()
+
+    def source(self, origin: str) -> KafkaSource[Any]:
+        bootstrap, _, topic = origin.partition("/")
+        return KafkaSource(bootstrap, topic, format=JsonLinesFormat(dict), stop=Offsets.latest())
+
+    def expected(self, origin: str) -> Sequence[Any]:
+        bootstrap, _, topic = origin.partition("/")
+        return [json.loads(message.value()) for message in read_topic(bootstrap, topic) if message.value().startswith(b"{")]
+
+    def lose(self, origin: str) -> bool:
+        bootstrap, _, topic = origin.partition("/")
+        client = AdminClient({"bootstrap.servers": bootstrap})
+        for future in client.delete_records([TopicPartition(topic, number, -1) for number in range(3)]).values():
+            future.result()
+        return True
+
+    def spoil(self, origin: str) -> int:
+        bootstrap, _, topic = origin.partition("/")
+        produced(bootstrap, topic, [(0, b"no json"), (2, b"[1")])
+        return 2
+
+
+class UnboundedSourceHarness(BoundedSourceHarness):
+    """`KafkaSource` for ever, looking for new partitions often."""
+
+    name = "KafkaSource"
+
+    def source(self, origin: str) -> KafkaSource[Any]:
+        bootstrap, _, topic = origin.partition("/")
+        return KafkaSource(bootstrap, topic, format=JsonLinesFormat(dict), discovery_interval=timedelta(milliseconds=100))
+
+    def add(self, origin: str) -> Sequence[Any]:
+        bootstrap, _, topic = origin.partition("/")
+        client = AdminClient({"bootstrap.servers": bootstrap})
+        count = len(client.list_topics(topic, timeout=30).topics[topic].partitions)
+        client.create_partitions([NewPartitions(topic, count + 1)])[topic].result()
+        numbers = range(100 * count, 100 * count + 10)
+        produced(bootstrap, topic, [(count, b'{"number": %d}' % number) for number in numbers])
+        return [{"number": number} for number in numbers]
+
+
+class TestBoundedKafkaSource(SourceSuite):
+    harness = BoundedSourceHarness
+
+
+class TestUnboundedKafkaSource(SourceSuite):
+    harness = UnboundedSourceHarness
 
 
 class TestExactlyOnceKafkaSink(SinkSuite):

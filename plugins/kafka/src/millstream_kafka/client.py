@@ -117,6 +117,11 @@ class Client:
                 fix="See librdkafka's CONFIGURATION.md for names and values",
             ) from None
 
+    @property
+    def servers(self) -> str:
+        """Addresses of the brokers."""
+        return self._connection.bootstrap_servers
+
     def _note(self, error: KafkaError) -> None:
         # What a timeout hides: a refused login, say. An outage that follows it is its consequence.
         if self._last is None or error.code() in _WORSE or self._last.code() not in _WORSE:

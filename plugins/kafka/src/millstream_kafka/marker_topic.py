@@ -73,10 +73,12 @@ def read_markers(client: Client, bootstrap_servers: str, topic: str, clock: Cloc
         auto_offset_reset="error",
         isolation_level="read_committed",
         enable_partition_eof=True,
+        fetch_wait_max_ms=10,  # at the end it is not worth waiting for more
     )
     markers: dict[bytes, Marker] = {}
     over_s = clock.monotonic_s() + timeout_s
     try:
+        consumer.list_topics(topic, timeout=timeout_s)  # else the first fetch waits for a timer of the library
         consumer.assign([TopicPartition(topic, PARTITION, OFFSET_BEGINNING)])
         reached = 0
         while reached < end:

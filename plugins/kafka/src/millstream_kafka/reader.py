@@ -23,6 +23,7 @@ T = TypeVar("T")
 _WAIT_S: Final = 0.2
 """How long the waiting thread may stay inside the client."""
 
+_HELLO_S: Final = 2.0
 _AT_ONCE: Final = 500
 """Messages taken from the client in one call: more of them do not stay in the processor's cache."""
 
@@ -83,6 +84,10 @@ class KafkaReader(SourceReader[T]):
         context.metrics.gauge("pendingRecords", self._lag)
 
     def start(self) -> None:
+        try:
+            self._consumer.list_topics(timeout=_HELLO_S)  # connects: else the first fetch waits half a second for a timer of the library
+        except KafkaException as error:
+            log.info("%s: no broker answers yet: %s", self._client.servers, error)
         self._context.request_split()
 
     def add_splits(self, splits: Sequence[Split]) -> None:
@@ -129,16 +134,17 @@ class KafkaReader(SourceReader[T]):
 
     def _divide(self, messages: list[Message]) -> None:
         """Into runs of one partition each, without what is no message."""
-        errors = list(map(Message.error, messages))
-        if errors.count(None) == len(errors):
+        # Never compared with ==: to compare an error with None leaves an exception behind that the next call of anything raises.
+        if not any(map(Message.error, messages)):
             self._divide_by_partition(messages)
             return
         begin = 0
-        for number, error in enumerate(errors):
+        for number, message in enumerate(messages):
+            error = message.error()
             if error is not None:
                 self._divide_by_partition(messages[begin:number])
                 begin = number + 1
-                self._take_error(messages[number], error)
+                self._take_error(message, error)
         self._divide_by_partition(messages[begin:])
 
     def _take_error(self, message: Message, error: KafkaError) -> None:
