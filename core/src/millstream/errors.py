@@ -47,8 +47,8 @@ class MillstreamError(Exception):
         raise NotImplementedError
 
     def likeness(self) -> str:
-        """Equal for failures that have the same cause: what the restart strategy compares."""
-        return f"{type(self).__name__}: {self}"
+        """Equal for failures that have the same cause: what the restart strategy compares. Empty for an outage."""
+        return "" if self.outage else f"{type(self).__name__}: {self}"
 
     def __str__(self) -> str:
         return self.sentence()

@@ -151,6 +151,7 @@ class JobManager:
         self._attempt: _Attempt | None = None
         self._next_attempt = start.first_attempt
         self._stopping = False
+        self._has_run = start.restored is not None
         self._stop: Stop | None = None
         # Who ran at a higher parallelism may have left work of lanes that no checkpoint knows.
         self._lanes = max([start.lanes, *(vertex.parallelism for vertex, operator in job.operators() if operator.sink is not None)])
@@ -355,9 +356,8 @@ class JobManager:
         except CheckpointStorageFailed as error:
             self._fail_now(error)
         except MillstreamError as error:
-            # What cannot even be deployed would not be better for being tried again. Nor is an outage waited for by a job that has never run:
-            # a wrong address looks the same.
-            if error.outage and self.restarts:
+            # What cannot even be deployed would not be better for being tried again.
+            if error.outage:
                 self._fail_now(error)
             else:
                 self._fail_for_good(error)
@@ -460,7 +460,7 @@ class JobManager:
                 self.send_to_task(subtask, StartProcessing())
 
     def _start_sources(self, attempt: _Attempt) -> None:
-        attempt.started = True
+        attempt.started = self._has_run = True
         restored = attempt.restored.checkpoint_id if attempt.restored else None
         self._notice(JobStarted(job=self.job.job_name, run_id=self.run_id, attempt=attempt.executions.attempt + 1, restored_checkpoint=restored))
         try:
@@ -548,7 +548,7 @@ class JobManager:
         """The strategy decides. `failed` are the tasks that it was; without them it is the whole attempt."""
         if self.status is not JobStatus.RUNNING:
             return
-        if isinstance(error, MillstreamError) and error.permanent and not self._may_fence_again(error):
+        if isinstance(error, MillstreamError) and self._is_permanent(error):
             self._fail_for_good(error)
             return
         attempt, part = self._attempt, self._to_restart(failed)
@@ -599,6 +599,11 @@ class JobManager:
         return self._start.restored, self._start.restored_from
 
     # --- restarting a part of the tasks
+
+    def _is_permanent(self, error: MillstreamError) -> bool:
+        if error.outage:  # a wrong address looks the same: nobody waits for it who has never reached the place
+            return not self._has_run
+        return error.permanent and not self._may_fence_again(error)
 
     def _to_restart(self, failed: Sequence[SubtaskId]) -> frozenset[SubtaskId] | None:
         """The tasks that go back to a checkpoint with those that failed; None when the whole attempt does."""

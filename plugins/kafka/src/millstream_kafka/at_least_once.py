@@ -42,7 +42,7 @@ class AtLeastOnceWriter(SinkWriter[T]):
         self._maker = target.maker()
         self._reject = context.reject
         self._failed: list[tuple[KafkaError, Message]] = []
-        self._producer = self._client.producer(**target.settings(), on_delivery=self._delivered, delivery_report_only_error=True)
+        self._producer = self._client.producer({**target.settings(), "on_delivery": self._delivered, "delivery.report.only.error": True})
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:

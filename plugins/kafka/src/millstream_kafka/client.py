@@ -25,8 +25,11 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # they are do
 )
 
 from millstream_kafka.errors import KafkaFailed, KafkaRefused, KafkaUnreachable, SettingRefused
+from millstream_kafka.repeats import NoRepeats
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from millstream.errors import MillstreamError
     from millstream_kafka.settings import Connection
 
@@ -50,8 +53,10 @@ __all__ = [
 ]
 
 log = logging.getLogger("millstream.kafka")
+_library = logging.getLogger("millstream.kafka.librdkafka")
+_library.addFilter(NoRepeats())
 
-REQUEST_S: Final = 30.0
+REQUEST_S: Final = 15.0
 """How long a question to the brokers may take before they count as unreachable."""
 
 _AWAY: Final = frozenset(
@@ -86,27 +91,28 @@ class Client:
         self._connection = connection
         self._what = what
         self._last: KafkaError | None = None
+        self._admin: AdminClient | None = None
 
-    def consumer(self, **fixed: Any) -> Consumer:
-        """A consumer; `_` in names stands for `.`."""
+    def consumer(self, fixed: Mapping[str, Any]) -> Consumer:
+        """A consumer with settings that are not the user's to choose."""
         made: Consumer = self._made(Consumer, fixed)
         return made
 
-    def producer(self, **fixed: Any) -> Producer:
-        """A producer."""
+    def producer(self, fixed: Mapping[str, Any]) -> Producer:
+        """A producer, likewise."""
         made: Producer = self._made(Producer, fixed)
         return made
 
     def admin(self) -> AdminClient:
         """Asks and tells the brokers things that are no records."""
-        made: AdminClient = self._made(AdminClient, {})
-        return made
+        self._admin = self._made(AdminClient, {})
+        return self._admin
 
-    def _made(self, kind: Any, fixed: dict[str, Any]) -> Any:
-        settings = self._connection.revealed(**fixed)
+    def _made(self, kind: Any, fixed: Mapping[str, Any]) -> Any:
+        settings = self._connection.revealed(fixed)
         settings["error_cb"] = self._note
         try:
-            return kind(settings, logger=log)
+            return kind(settings, logger=_library)
         except KafkaException as error:
             reason = error.args[0].str()
             name = next((name for name in self._connection.settings if f'"{name}"' in reason), "")
@@ -140,11 +146,16 @@ class Client:
         """The same, without raising it."""
         cause: KafkaError = error.args[0] if isinstance(error, KafkaException) else error
         servers = self._connection.bootstrap_servers
+        if self._admin is not None:
+            self._admin.poll(0)  # what it has to tell of connections
         if cause.code() in _AWAY and self._last is not None and self._last.code() in (*_WORSE, *_AWAY):
             cause = self._last
         reason = f"{cause.str().rstrip('.')} ({cause.name()})"
         if cause.code() in _RIGHTS:
             return KafkaRefused(bootstrap_servers=servers, doing=doing, reason=reason, fix=_RIGHTS[cause.code()])
+        if cause.code() == KafkaError.INVALID_TRANSACTION_TIMEOUT:
+            fix = "Give the sink a shorter transaction_timeout, or raise transaction.max.timeout.ms of the brokers"
+            return KafkaRefused(bootstrap_servers=servers, doing=doing, reason=reason, fix=fix)
         if cause.code() in _LOGIN:
             fix = "Check security.protocol, the mechanism, the credentials and the certificate of the authority"
             return KafkaRefused(bootstrap_servers=servers, doing=doing, reason=reason, fix=fix)

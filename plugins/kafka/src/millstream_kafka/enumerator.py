@@ -55,7 +55,7 @@ class KafkaEnumerator(SplitEnumerator):
         KafkaUnreachable, KafkaRefused: the brokers do not answer, or not this user.
         TopicUnknown: there is nothing to read.
         TopicVanished: what was read before is gone.
-        OffsetOutOfRange, InvalidArgument: it cannot be begun there.
+        InvalidArgument: it cannot be begun there.
     """
 
     def __init__(self, source: KafkaSource[Any], context: EnumeratorContext, state: bytes | None) -> None:

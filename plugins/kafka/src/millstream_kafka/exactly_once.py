@@ -81,7 +81,7 @@ class ExactlyOnceKafkaSink(WriteAheadSink[T]):
         client = Client(self.target.connection, "KafkaSink")
         servers = self.target.connection.bootstrap_servers
         markers = read_markers(client, servers, self.marker_topic, SystemClock(), self.timeout_s)
-        producer = client.producer(**self.target.settings())
+        producer = client.producer(self.target.settings())
         keys = [key for key in markers if is_of_run(key, run.run_id, run.sink_uid)]
         produce(client, producer, [OutgoingMessage(self.marker_topic, None, key, partition=0) for key in keys])
         producer.flush(_COMMIT_S)
@@ -107,7 +107,7 @@ class KafkaLanes(WriteAheadLanes[OutgoingMessage]):
         self._discard(lane)
         timeout_ms = round(self._sink.timeout_s * 1000)
         producer = self._client.producer(
-            **{
+            {
                 **self._sink.target.settings(transactional=True),
                 "transactional.id": self._transactional_id(lane),
                 "transaction.timeout.ms": timeout_ms,

@@ -68,12 +68,14 @@ def read_markers(client: Client, bootstrap_servers: str, topic: str, clock: Cloc
     lookup = OffsetLookup(client, client.admin(), None, read_committed=False)
     end = lookup.ends([(topic, PARTITION)])[topic, PARTITION]
     consumer = client.consumer(
-        group_id="millstream-without-group",
-        enable_auto_commit=False,
-        auto_offset_reset="error",
-        isolation_level="read_committed",
-        enable_partition_eof=True,
-        fetch_wait_max_ms=10,  # at the end it is not worth waiting for more
+        {
+            "group.id": "millstream-without-group",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "error",
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 10,  # at the end it is not worth waiting for more
+        }
     )
     markers: dict[bytes, Marker] = {}
     over_s = clock.monotonic_s() + timeout_s

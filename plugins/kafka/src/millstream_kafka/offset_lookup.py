@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from millstream.errors import InvalidArgument
 from millstream_kafka.client import OFFSET_BEGINNING, REQUEST_S, Client, IsolationLevel, KafkaException, OffsetSpec, TopicPartition
-from millstream_kafka.errors import OffsetOutOfRange
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,8 +43,7 @@ class OffsetLookup:
             what: the option, for errors.
 
         Raises:
-            InvalidArgument: the place says nothing of a partition.
-            OffsetOutOfRange: an offset that was given is not there.
+            InvalidArgument: the place says nothing of a partition, or an offset that is not there.
         """
         if not partitions:
             return {}
@@ -58,7 +56,7 @@ class OffsetLookup:
             return self._or_ends({partition: offset for partition, offset in found.items() if offset >= 0}, partitions)
         known = self._committed(partitions) if place.kind == "committed" else {(name, number): offset for name, number, offset in place.by_partition}
         known = {partition: known[partition] for partition in partitions if partition in known}
-        self._check_range(known)
+        self._check_range(what, known)
         missing = [partition for partition in partitions if partition not in known]
         if missing and place.otherwise == "fail":
             raise InvalidArgument(
@@ -90,7 +88,7 @@ class OffsetLookup:
             self._client.fail("look up offsets", error)
 
     def _committed(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
-        consumer = self._client.consumer(group_id=self._group_id)
+        consumer = self._client.consumer({"group.id": self._group_id})
         try:
             found = consumer.committed([TopicPartition(*partition) for partition in partitions], timeout=REQUEST_S)
         except KafkaException as error:
@@ -99,11 +97,12 @@ class OffsetLookup:
             consumer.close()
         return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
 
-    def _check_range(self, offsets: dict[Partition, int]) -> None:
+    def _check_range(self, what: str, offsets: dict[Partition, int]) -> None:
         if not offsets:
             return
         first, end = self.beginnings(list(offsets)), self.ends(list(offsets))
         for (topic, partition), offset in offsets.items():
             place = (topic, partition)
             if not first[place] <= offset <= end[place]:
-                raise OffsetOutOfRange(topic=topic, partition=partition, offset=offset, first=first[place], end=end[place])
+                value = f"offset {offset} in partition {partition} of topic {topic!r}"
+                raise InvalidArgument(what=what, value=value, allowed=f"an offset from {first[place]} to {end[place]}, which is what is there")

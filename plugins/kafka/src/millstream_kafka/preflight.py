@@ -76,13 +76,3 @@ def make_marker_topic(client: Client, bootstrap_servers: str, topic: str) -> Non
             reason=f"its cleanup.policy is {policy!r}, which deletes them",
             fix="Set it to 'compact', or name another topic with marker_topic=...",
         )
-
-
-def longest_transaction_ms(client: Client, admin: AdminClient) -> int | None:
-    """The longest transaction.timeout.ms that the brokers take; None where they do not say."""
-    try:
-        brokers: Any = admin.list_topics(timeout=REQUEST_S).brokers
-    except KafkaException as error:
-        client.fail("list its brokers", error)
-    longest = settings_of(client, admin, "broker", str(next(iter(brokers)))).get("transaction.max.timeout.ms")
-    return int(longest) if longest is not None else None

@@ -28,9 +28,9 @@ _AT_ONCE: Final = 500
 """Messages taken from the client in one call: more of them do not stay in the processor's cache."""
 
 _FIXED: Final = {
-    "enable_auto_commit": False,
-    "enable_auto_offset_store": False,
-    "auto_offset_reset": "error",
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "auto.offset.reset": "error",
 }
 _PASSING: Final = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE})
 """Errors between messages after which the client goes on by itself."""
@@ -69,9 +69,8 @@ class KafkaReader(SourceReader[T]):
         self._commits = source.group_id is not None
         self._client = Client(source.connection, "KafkaSource")
         group_id = source.group_id or "millstream-without-group"
-        self._consumer = self._client.consumer(
-            **_FIXED, enable_partition_eof=source.bounded, isolation_level=source.isolation_level, group_id=group_id, **source.quick()
-        )
+        fixed = {"group.id": group_id, "isolation.level": source.isolation_level, "enable.partition.eof": source.bounded}
+        self._consumer = self._client.consumer({**_FIXED, **fixed, **source.quick()})
         self._waiter = ThreadExecutor(1)
         self._waiting = False
         self._arrived: list[Message] = []

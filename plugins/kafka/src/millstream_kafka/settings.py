@@ -82,17 +82,17 @@ class Connection:
     bootstrap_servers: str
     settings: Mapping[str, Any] = field(default_factory=dict)
 
-    def revealed(self, **fixed: Any) -> dict[str, Any]:
+    def revealed(self, fixed: Mapping[str, Any]) -> dict[str, Any]:
         """Settings for a client, secrets in the clear. Keep them nowhere.
 
         Args:
-            fixed: settings that are not the user's to choose; `_` stands for `.`.
+            fixed: settings that are not the user's to choose.
 
         Raises:
             SecretUnavailable: a reference leads nowhere.
         """
         settings = {name: value.reveal() if isinstance(value, Secret) else value for name, value in self.settings.items()}
-        return {**settings, **{name.replace("_", "."): value for name, value in fixed.items()}, "bootstrap.servers": self.bootstrap_servers}
+        return {**settings, **fixed, "bootstrap.servers": self.bootstrap_servers}
 
 
 def connection(what: str, bootstrap_servers: str | Sequence[str], settings: Mapping[str, Any], refused: Mapping[str, tuple[str, str]]) -> Connection:
