@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
@@ -145,6 +146,16 @@ class UnboundedSourceHarness(BoundedSourceHarness):
         return [{"number": number} for number in numbers]
 
 
+class TwoPhaseHarness(ExactlyOnceHarness):
+    """`KafkaSink(delivery="exactly_once_2pc")`."""
+
+    name = "KafkaSink(exactly_once_2pc)"
+    delivery = "exactly_once_2pc"
+
+    def committable_version(self, committable: bytes) -> int:
+        return int(msgspec.msgpack.decode(committable)["version"])
+
+
 class TestBoundedKafkaSource(SourceSuite):
     harness = BoundedSourceHarness
 
@@ -159,3 +170,7 @@ class TestExactlyOnceKafkaSink(SinkSuite):
 
 class TestAtLeastOnceKafkaSink(SinkSuite):
     harness = AtLeastOnceHarness
+
+
+class TestTwoPhaseKafkaSink(SinkSuite):
+    harness = TwoPhaseHarness

@@ -49,15 +49,7 @@ class AtLeastOnceWriter(SinkWriter[T]):
             self._failed.append((error, message))
 
     def write(self, values: Sequence[T], timestamps: Sequence[int] | None) -> None:
-        try:
-            messages = self._maker.messages(values, timestamps)
-        except Exception:  # noqa: BLE001 - some record is at fault: which, is found by trying each
-            messages = []
-            for number, value in enumerate(values):
-                try:
-                    messages.append(self._maker.message(value, None if timestamps is None else timestamps[number]))
-                except Exception as error:  # noqa: BLE001 - nothing but the record was touched
-                    self._reject(value, error)
+        messages = self._maker.valid_messages(values, timestamps, self._reject)
         produce(self._client, self._producer, messages)
         self._producer.poll(0)
         self._raise_failures()

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 from millstream.contracts.guarantee import SinkCapabilities
 from millstream.contracts.write_ahead import Marker, WriteAheadLanes, WriteAheadSink
 from millstream.errors import Fenced
-from millstream.ports import SystemClock, crash_point
-from millstream_kafka.client import Client, KafkaError, KafkaException, Producer, log
-from millstream_kafka.marker_topic import is_of_run, key_of, marker_message, read_markers
+from millstream.ports import crash_point
+from millstream_kafka.client import Client, KafkaError, Producer
+from millstream_kafka.marker_topic import MarkerTopic, forget_markers, key_of
 from millstream_kafka.message import MessageMaker, OutgoingMessage
-from millstream_kafka.preflight import make_marker_topic
-from millstream_kafka.producing import produce
+from millstream_kafka.producing import begin_transactions, produce
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,9 +32,8 @@ _MOST_RECORDS: Final = 100_000
 CAPABILITIES: Final = SinkCapabilities(
     kind="write_ahead", atomic_marker=True, fencing=True, visible_only_committed=True, max_commit_records=_MOST_RECORDS
 )
-_INIT_S: Final = 30.0
+_READ_S: Final = 30.0
 _COMMIT_S: Final = 30.0
-_INIT_TRIES: Final = 6
 _FENCED: Final = frozenset(
     {
         KafkaError._FENCED,
@@ -78,13 +76,7 @@ class ExactlyOnceKafkaSink(WriteAheadSink[T]):
         return KafkaLanes(self, context)
 
     def forget_run(self, run: EndedRun) -> None:
-        client = Client(self.target.connection, "KafkaSink")
-        servers = self.target.connection.bootstrap_servers
-        markers = read_markers(client, servers, self.marker_topic, SystemClock(), self.timeout_s)
-        producer = client.producer(self.target.settings())
-        keys = [key for key in markers if is_of_run(key, run.run_id, run.sink_uid)]
-        produce(client, producer, [OutgoingMessage(self.marker_topic, None, key, partition=0) for key in keys])
-        producer.flush(_COMMIT_S)
+        forget_markers(self.target, self.marker_topic, run, self.timeout_s)
 
 
 class KafkaLanes(WriteAheadLanes[OutgoingMessage]):
@@ -94,45 +86,24 @@ class KafkaLanes(WriteAheadLanes[OutgoingMessage]):
         self._sink = sink
         self._context = context
         self._client = Client(sink.target.connection, "KafkaSink")
-        self._servers = sink.target.connection.bootstrap_servers
         sink.target.check(self._client)
-        make_marker_topic(self._client, self._servers, sink.marker_topic)
+        self._markers = MarkerTopic(self._client, sink.marker_topic, context.clock)
         self._producers: dict[int, Producer] = {}
-        self._markers: dict[bytes, Marker] | None = None
 
     def _transactional_id(self, lane: int) -> str:
         return f"{self._sink.prefix}-{self._context.run_id}-{self._context.sink_uid}-{lane}"
 
     def fence(self, lane: int) -> None:
         self._discard(lane)
+        name = self._transactional_id(lane)
         timeout_ms = round(self._sink.timeout_s * 1000)
-        producer = self._client.producer(
-            {
-                **self._sink.target.settings(transactional=True),
-                "transactional.id": self._transactional_id(lane),
-                "transaction.timeout.ms": timeout_ms,
-            }
-        )
-        doing = f"begin transactions of lane {lane} ({self._transactional_id(lane)})"
-        for left in reversed(range(_INIT_TRIES)):
-            try:
-                producer.list_topics(timeout=_INIT_S)
-                producer.init_transactions(_INIT_S)
-            except KafkaException as error:
-                if left and error.args[0].retriable():
-                    log.info("%s: %s; trying again", doing, error.args[0].str())
-                    continue
-                self._client.fail(doing, error)
-            else:
-                break
+        settings = {**self._sink.target.settings(transactional=True), "transactional.id": name, "transaction.timeout.ms": timeout_ms}
+        producer = begin_transactions(self._client, settings, name)
         self._producers[lane] = producer
-        self._markers = None
 
     def read_marker(self, lane: int) -> Marker | None:
-        if self._markers is None:
-            wait_s = self._sink.timeout_s + _INIT_S
-            self._markers = read_markers(self._client, self._servers, self._sink.marker_topic, self._context.clock, wait_s)
-        return self._markers.get(self._key(lane))
+        # Whoever has a transaction open ends it, or it times out: only then is it known what is in front of the end.
+        return self._markers.read(self._key(lane), self._sink.timeout_s + _READ_S, strict=True)
 
     def _key(self, lane: int) -> bytes:
         return key_of(self._context.run_id, self._context.sink_uid, lane)
@@ -141,8 +112,7 @@ class KafkaLanes(WriteAheadLanes[OutgoingMessage]):
         producer = self._producers.get(lane)
         if producer is None:  # an earlier commit failed: the next attempt finds out what became of it
             raise Fenced(sink_uid=self._context.sink_uid, lane=lane, attempt=self._context.attempt)
-        marker = marker_message(self._sink.marker_topic, self._key(lane), Marker(checkpoint_id, chunk))
-        self._markers = None
+        marker = self._markers.message(self._key(lane), Marker(checkpoint_id, chunk))
         try:
             producer.begin_transaction()
             half = len(records) // 2

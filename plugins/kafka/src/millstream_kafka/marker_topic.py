@@ -1,24 +1,37 @@
-"""The topic in which each lane of write-ahead sinks has its marker: one message per lane that counts, the last one."""
+"""The topic in which each lane of transactional sinks has its marker: one message per lane that counts, the last one."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import zlib
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from millstream.contracts.versions import check_version
 from millstream.contracts.write_ahead import Marker
-from millstream_kafka.client import OFFSET_BEGINNING, Client, KafkaError, KafkaException, TopicPartition
+from millstream.ports import SystemClock
+from millstream_kafka.client import OFFSET_BEGINNING, Client, Consumer, KafkaError, KafkaException, TopicPartition, log
 from millstream_kafka.errors import KafkaUnreachable
 from millstream_kafka.message import OutgoingMessage
 from millstream_kafka.offset_lookup import OffsetLookup
+from millstream_kafka.preflight import make_marker_topic
+from millstream_kafka.producing import produce
 
 if TYPE_CHECKING:
+    from millstream.contracts.sink import EndedRun
     from millstream.ports import Clock
+    from millstream_kafka.target import KafkaTarget
 
-PARTITION: Final = 0
 _STEP_S: Final = 0.05
 _AT_ONCE: Final = 100
+_SETTINGS: Final = {
+    "group.id": "millstream-without-group",
+    "enable.auto.commit": False,
+    "auto.offset.reset": "error",
+    "isolation.level": "read_committed",
+    "enable.partition.eof": True,
+    "fetch.wait.max.ms": 10,  # at the end it is not worth waiting for more
+}
 
 
 class _Stored(msgspec.Struct):
@@ -40,67 +53,102 @@ def key_of(run_id: str, sink_uid: str, lane: int) -> bytes:
     return f"{run_id}/{lane}/{sink_uid}".encode()
 
 
-def is_of_run(key: bytes, run_id: str, sink_uid: str) -> bool:
-    """Whether it is a key of some lane of a sink's run."""
-    run, _, rest = key.decode(errors="replace").partition("/")
+def _is_of_run(key: bytes, run: EndedRun) -> bool:
+    run_id, _, rest = key.decode(errors="replace").partition("/")
     _, _, uid = rest.partition("/")
-    return (run, uid) == (run_id, sink_uid)
+    return (run_id, uid) == (run.run_id, run.sink_uid)
 
 
-def marker_message(topic: str, key: bytes, marker: Marker) -> OutgoingMessage:
-    """Moves a lane's marker."""
-    value = msgspec.json.encode(_Stored(1, marker.checkpoint_id, marker.chunk))
-    return OutgoingMessage(topic, value, key, partition=PARTITION)
+class MarkerTopic:
+    """Reads and moves markers. Makes the topic if it is missing.
 
-
-def read_markers(client: Client, bootstrap_servers: str, topic: str, clock: Clock, timeout_s: float) -> dict[bytes, Marker]:
-    """Every lane's marker, as committed.
-
-    Reads to the end as it is now, open transactions included: whoever has one open on this topic must end it first, or time out, because
-    behind its first message nothing can be seen.
+    The key of a lane decides about its partition, so that few lanes stand in each other's way: behind the first message of an open
+    transaction nothing of a partition can be seen.
 
     Args:
-        timeout_s: how long that may take.
+        client: for the brokers.
+        name: of the topic.
+        clock: for limits.
 
     Raises:
-        KafkaUnreachable, KafkaRefused, KafkaFailed: the end was not reached.
+        KafkaRefused: a topic of that name would lose markers.
     """
-    lookup = OffsetLookup(client, client.admin(), None, read_committed=False)
-    end = lookup.ends([(topic, PARTITION)])[topic, PARTITION]
-    consumer = client.consumer(
-        {
-            "group.id": "millstream-without-group",
-            "enable.auto.commit": False,
-            "auto.offset.reset": "error",
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-            "fetch.wait.max.ms": 10,  # at the end it is not worth waiting for more
-        }
-    )
-    markers: dict[bytes, Marker] = {}
-    over_s = clock.monotonic_s() + timeout_s
-    try:
-        consumer.list_topics(topic, timeout=timeout_s)  # else the first fetch waits for a timer of the library
-        consumer.assign([TopicPartition(topic, PARTITION, OFFSET_BEGINNING)])
-        reached = 0
+
+    def __init__(self, client: Client, name: str, clock: Clock) -> None:
+        self._client = client
+        self._name = name
+        self._clock = clock
+        self._count = make_marker_topic(client, client.servers, name)
+
+    def _partition_of(self, key: bytes) -> int:
+        return zlib.crc32(key) % self._count
+
+    def message(self, key: bytes, marker: Marker | None) -> OutgoingMessage:
+        """Moves a lane's marker; None removes it."""
+        value = msgspec.json.encode(_Stored(1, marker.checkpoint_id, marker.chunk)) if marker is not None else None
+        return OutgoingMessage(self._name, value, key, partition=self._partition_of(key))
+
+    def read(self, key: bytes, patience_s: float, *, strict: bool) -> Marker | None:
+        """A lane's marker, as committed.
+
+        Args:
+            patience_s: how long to wait for transactions that are open, of whatever lane.
+            strict: whether they must have ended then. Else what stands in front of the first of them is enough: of one lane, what is committed
+                stands in front of what is not.
+
+        Raises:
+            KafkaUnreachable: a transaction was open for longer.
+            KafkaRefused, KafkaFailed: the topic cannot be read.
+        """
+        return self._read_partition(self._partition_of(key), patience_s, strict=strict).get(key)
+
+    def forget(self, run: EndedRun, target: KafkaTarget[Any], patience_s: float) -> None:
+        """Removes the markers of a run that is over."""
+        found = [self._read_partition(partition, patience_s, strict=False) for partition in range(self._count)]
+        producer = self._client.producer(target.settings())
+        produce(self._client, producer, [self.message(key, None) for markers in found for key in markers if _is_of_run(key, run)])
+        producer.flush(patience_s)
+
+    def _read_partition(self, partition: int, patience_s: float, *, strict: bool) -> dict[bytes, Marker]:
+        lookup = OffsetLookup(self._client, self._client.admin(), None, read_committed=False)
+        end = lookup.ends([(self._name, partition)])[self._name, partition]
+        if end == 0:
+            return {}
+        consumer = self._client.consumer(_SETTINGS)
+        try:
+            consumer.list_topics(self._name, timeout=patience_s)  # connects: else the first fetch waits for a timer of the library
+            consumer.assign([TopicPartition(self._name, partition, OFFSET_BEGINNING)])
+            return self._read_to(end, consumer, patience_s, strict=strict)
+        except KafkaException as error:
+            self._client.fail(f"read topic {self._name!r}", error)
+        finally:
+            consumer.close()
+
+    def _read_to(self, end: int, consumer: Consumer, patience_s: float, *, strict: bool) -> dict[bytes, Marker]:
+        markers: dict[bytes, Marker] = {}
+        reached, seen_all, over_s = 0, False, self._clock.monotonic_s() + patience_s
         while reached < end:
-            if clock.monotonic_s() > over_s:
-                reason = f"offset {end} of the topic of markers was not reached within {timeout_s:g} s; at {reached}, a transaction may be open"
-                raise KafkaUnreachable(bootstrap_servers=bootstrap_servers, doing=f"read topic {topic!r}", reason=reason)
+            if self._clock.monotonic_s() > over_s:
+                reason = f"offset {end} of topic {self._name!r} was not reached within {patience_s:g} s; at {reached}, a transaction may be open"
+                if strict or not seen_all:
+                    raise KafkaUnreachable(bootstrap_servers=self._client.servers, doing="read markers", reason=reason)
+                log.info("%s", reason)
+                break
             for message in consumer.consume(_AT_ONCE, _STEP_S):
                 error, offset = message.error(), message.offset() or 0
                 if error is None:
                     _take(markers, message.key(), message.value())
                     reached = offset + 1
                 elif error.code() == KafkaError._PARTITION_EOF:
-                    reached = max(reached, offset)
+                    reached, seen_all = max(reached, offset), True
                 else:
-                    client.fail(f"read topic {topic!r}", error)
-    except KafkaException as error:
-        client.fail(f"read topic {topic!r}", error)
-    finally:
-        consumer.close()
-    return markers
+                    self._client.fail(f"read topic {self._name!r}", error)
+        return markers
+
+
+def forget_markers(target: KafkaTarget[Any], topic: str, run: EndedRun, patience_s: float) -> None:
+    """Removes the markers of a run that is over."""
+    MarkerTopic(Client(target.connection, "KafkaSink"), topic, SystemClock()).forget(run, target, patience_s)
 
 
 def _take(markers: dict[bytes, Marker], key: object, value: object) -> None:

@@ -99,6 +99,21 @@ class MessageMaker(Generic[T]):
             return [self.message(record, None) for record in records]
         return list(map(self.message, records, timestamps))
 
+    def valid_messages(
+        self, records: Sequence[T], timestamps: Sequence[int] | None, reject: Callable[[object, Exception], None]
+    ) -> list[OutgoingMessage]:
+        """The messages of records that have one; the others are rejected, one by one."""
+        try:
+            return self.messages(records, timestamps)
+        except Exception:  # noqa: BLE001 - some record is at fault: which, is found by trying each
+            messages = []
+        for number, record in enumerate(records):
+            try:
+                messages.append(self.message(record, None if timestamps is None else timestamps[number]))
+            except Exception as error:  # noqa: BLE001 - nothing but the record was touched
+                reject(record, error)
+        return messages
+
     def _headers_of(self, record: T) -> tuple[tuple[str, bytes | None], ...]:
         assert self._headers is not None  # noqa: S101 - asked only then
         found = self._headers(record)

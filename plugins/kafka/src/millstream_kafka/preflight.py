@@ -11,6 +11,7 @@ from millstream_kafka.topics import described, required
 if TYPE_CHECKING:
     from millstream_kafka.client import AdminClient
 
+_MARKER_PARTITIONS: Final = 32
 _MARKER_CONFIG: Final = {
     "cleanup.policy": "compact",
     # Markers are small and many: old ones go soon, so that the rest is read fast.
@@ -53,21 +54,24 @@ def check_topic(client: Client, bootstrap_servers: str, topic: str, limit_bytes:
         )
 
 
-def make_marker_topic(client: Client, bootstrap_servers: str, topic: str) -> None:
-    """The topic of markers: made if it is missing.
+def make_marker_topic(client: Client, bootstrap_servers: str, topic: str) -> int:
+    """The topic of markers, made if it is missing: how many partitions it has.
 
     Raises:
         KafkaRefused: it is there, and would lose markers.
     """
     admin = client.admin()
-    if described(client, admin, [topic])[topic] is None:
-        (future,) = admin.create_topics([NewTopic(topic, 1, -1, config=_MARKER_CONFIG)], request_timeout=REQUEST_S).values()
+    found = described(client, admin, [topic])[topic]
+    if found is None:
+        (future,) = admin.create_topics([NewTopic(topic, _MARKER_PARTITIONS, -1, config=_MARKER_CONFIG)], request_timeout=REQUEST_S).values()
         try:
             future.result()
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 client.fail(f"create the topic of markers {topic!r}", error)
-        return
+            (found,) = required(client, admin, [topic], bootstrap_servers)
+            return found.partitions
+        return _MARKER_PARTITIONS
     policy = settings_of(client, admin, "topic", topic).get("cleanup.policy", "compact")
     if policy != "compact":
         raise KafkaRefused(
@@ -76,3 +80,4 @@ def make_marker_topic(client: Client, bootstrap_servers: str, topic: str) -> Non
             reason=f"its cleanup.policy is {policy!r}, which deletes them",
             fix="Set it to 'compact', or name another topic with marker_topic=...",
         )
+    return found.partitions

@@ -1,17 +1,19 @@
-"""Hands messages to the client library."""
+"""Hands messages to the client library, and begins transactions."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from millstream_kafka.client import Client, KafkaException, Producer
+from millstream_kafka.client import Client, KafkaException, Producer, log
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from millstream_kafka.message import OutgoingMessage
 
 _FULL_S: Final = 0.1
+_INIT_S: Final = 30.0
+_INIT_TRIES: Final = 6
 
 
 def produce(client: Client, producer: Producer, messages: Sequence[OutgoingMessage]) -> None:
@@ -41,3 +43,27 @@ def produce(client: Client, producer: Producer, messages: Sequence[OutgoingMessa
                 client.fail(f"write to topic {message.topic!r}", error)
             else:
                 break
+
+
+def begin_transactions(client: Client, settings: Mapping[str, Any], name: str) -> Producer:
+    """A producer whose transactional id is its own: whoever had it before is fenced, and what was open is decided.
+
+    Args:
+        settings: of the producer.
+        name: the transactional id, for errors.
+
+    Raises:
+        KafkaUnreachable, KafkaRefused, KafkaFailed: it cannot be had.
+    """
+    producer = client.producer(settings)
+    for left in reversed(range(_INIT_TRIES)):
+        try:
+            producer.list_topics(timeout=_INIT_S)  # connects: else the next call waits half a second for a timer of the library
+            producer.init_transactions(_INIT_S)
+        except KafkaException as error:
+            if not left or not error.args[0].retriable():
+                client.fail(f"begin transactions as {name}", error)
+            log.info("transactional id %s: %s; trying again", name, error.args[0].str())
+        else:
+            break
+    return producer

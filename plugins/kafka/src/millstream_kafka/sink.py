@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
-_DELIVERIES = ("at_least_once", "exactly_once")
+_DELIVERIES = ("at_least_once", "exactly_once", "exactly_once_2pc")
+_TIMEOUTS = {"exactly_once": timedelta(minutes=1), "exactly_once_2pc": timedelta(minutes=15)}
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,16 @@ class KafkaSink(BaseSink[T]):
         bootstrap_servers: addresses of some brokers, `host:port`, with commas.
         topic: name, or a function of the record.
         format: of the value: a Format, or the name of one ("raw", "text", "json"). None as a record is written as a tombstone.
-        delivery: "exactly_once" or "at_least_once".
+        delivery: "at_least_once", "exactly_once", or "exactly_once_2pc": records are sent at once into a transaction that is committed when
+            the checkpoint is complete. Its load is smoother, and it needs the extra `millstream-kafka[2pc]`; what a checkpoint has prepared is
+            lost when the job is down longer than `transaction_timeout`, which ends it with an error.
         key: function of the record: bytes, str or None. Messages of one key are in one partition, in order.
         headers: function of the record: names and values.
         partition: function of the record: number of the partition; without it the key decides.
         transactional_id_prefix: how transactional ids of "exactly_once" begin.
-        transaction_timeout: how long the brokers keep a transaction that is not ended: while the records of a checkpoint are written.
+        transaction_timeout: how long the brokers keep a transaction that is not ended. For "exactly_once" one is open while the records of
+            a checkpoint are written, and a minute is the default; for "exactly_once_2pc" from the first record to the end of its checkpoint
+            and however long the job is down in between: 15 minutes, the most that brokers allow unless told otherwise.
         marker_topic: compacted topic for the markers of "exactly_once", made if it is missing; several sinks and jobs may share it.
         client: further settings of librdkafka, by name: TLS, SASL, compression, sizes. Passwords as `Secret("${env:NAME}")`.
 
@@ -58,12 +63,12 @@ class KafkaSink(BaseSink[T]):
     bootstrap_servers: str | Sequence[str]
     topic: str | Callable[[T], str]
     format: Format[T] | str = "raw"
-    delivery: Literal["at_least_once", "exactly_once"] = "at_least_once"
+    delivery: Literal["at_least_once", "exactly_once", "exactly_once_2pc"] = "at_least_once"
     key: Callable[[T], bytes | str | None] | None = None
     headers: Callable[[T], Mapping[str, Any] | Sequence[tuple[str, Any]]] | None = None
     partition: Callable[[T], int] | None = None
     transactional_id_prefix: str = "millstream"
-    transaction_timeout: timedelta = timedelta(minutes=1)
+    transaction_timeout: timedelta | None = None
     marker_topic: str = "millstream-markers"
     client: Mapping[str, Any] = field(default_factory=dict, repr=False)
     capabilities: SinkCapabilities = field(init=False, repr=False)
@@ -81,7 +86,7 @@ class KafkaSink(BaseSink[T]):
         if self.delivery not in _DELIVERIES:
             raise InvalidArgument(what="KafkaSink(delivery=...)", value=repr(self.delivery), allowed=" or ".join(f'"{one}"' for one in _DELIVERIES))
         timeout: Any = self.transaction_timeout
-        if not isinstance(timeout, timedelta) or timeout < timedelta(seconds=1):
+        if timeout is not None and (not isinstance(timeout, timedelta) or timeout < timedelta(seconds=1)):
             raise InvalidArgument(what="KafkaSink(transaction_timeout=...)", value=repr(timeout), allowed="a timedelta of at least a second")
         target = KafkaTarget(connected, self.topic, format_of("KafkaSink(format=...)", self.format), self.key, self.headers, self.partition)
         object.__setattr__(self, "target", target)
@@ -94,8 +99,10 @@ class KafkaSink(BaseSink[T]):
     def resolve(self) -> AnySink:
         from millstream_kafka.at_least_once import AtLeastOnceKafkaSink
         from millstream_kafka.exactly_once import ExactlyOnceKafkaSink
+        from millstream_kafka.two_phase import TwoPhaseKafkaSink
 
-        if self.delivery == "exactly_once":
-            timeout_s = self.transaction_timeout.total_seconds()
-            return ExactlyOnceKafkaSink(self.target, self.transactional_id_prefix, self.marker_topic, timeout_s)
-        return AtLeastOnceKafkaSink(self.target)
+        if self.delivery == "at_least_once":
+            return AtLeastOnceKafkaSink(self.target)
+        kind = ExactlyOnceKafkaSink if self.delivery == "exactly_once" else TwoPhaseKafkaSink
+        timeout = self.transaction_timeout or _TIMEOUTS[self.delivery]
+        return kind(self.target, self.transactional_id_prefix, self.marker_topic, timeout.total_seconds())
