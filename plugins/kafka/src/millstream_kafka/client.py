@@ -79,6 +79,20 @@ _RIGHTS: Final = {
 _WORSE: Final = frozenset({*_LOGIN, *_RIGHTS})
 
 
+class _Watch:
+    """The worst that the library's objects have told. Knows none of them, so that each is released with its last user."""
+
+    def __init__(self, servers: str) -> None:
+        self._servers = servers
+        self.last: KafkaError | None = None
+
+    def note(self, error: KafkaError) -> None:
+        # What a timeout hides: a refused login, say. An outage that follows it is its consequence.
+        if self.last is None or error.code() in _WORSE or self.last.code() not in _WORSE:
+            self.last = error
+        log.debug("%s: %s", self._servers, error)
+
+
 class Client:
     """Makes the library's objects for one connection, and explains their errors.
 
@@ -90,7 +104,7 @@ class Client:
     def __init__(self, connection: Connection, what: str) -> None:
         self._connection = connection
         self._what = what
-        self._last: KafkaError | None = None
+        self._watch = _Watch(connection.bootstrap_servers)
         self._admin: AdminClient | None = None
 
     def consumer(self, fixed: Mapping[str, Any]) -> Consumer:
@@ -110,7 +124,7 @@ class Client:
 
     def _made(self, kind: Any, fixed: Mapping[str, Any]) -> Any:
         settings = self._connection.revealed(fixed)
-        settings["error_cb"] = self._note
+        settings["error_cb"] = self._watch.note
         try:
             return kind(settings, logger=_library)
         except KafkaException as error:
@@ -128,12 +142,6 @@ class Client:
         """Addresses of the brokers."""
         return self._connection.bootstrap_servers
 
-    def _note(self, error: KafkaError) -> None:
-        # What a timeout hides: a refused login, say. An outage that follows it is its consequence.
-        if self._last is None or error.code() in _WORSE or self._last.code() not in _WORSE:
-            self._last = error
-        log.debug("%s: %s", self._connection.bootstrap_servers, error)
-
     def fail(self, doing: str, error: KafkaException | KafkaError) -> NoReturn:
         """Raises what an error of the library means.
 
@@ -148,8 +156,9 @@ class Client:
         servers = self._connection.bootstrap_servers
         if self._admin is not None:
             self._admin.poll(0)  # what it has to tell of connections
-        if cause.code() in _AWAY and self._last is not None and self._last.code() in (*_WORSE, *_AWAY):
-            cause = self._last
+        last = self._watch.last
+        if cause.code() in _AWAY and last is not None and last.code() in (*_WORSE, *_AWAY):
+            cause = last
         reason = f"{cause.str().rstrip('.')} ({cause.name()})"
         if cause.code() in _RIGHTS:
             return KafkaRefused(bootstrap_servers=servers, doing=doing, reason=reason, fix=_RIGHTS[cause.code()])

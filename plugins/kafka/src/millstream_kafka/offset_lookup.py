@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from millstream.errors import InvalidArgument
-from millstream_kafka.client import OFFSET_BEGINNING, REQUEST_S, Client, IsolationLevel, KafkaException, OffsetSpec, TopicPartition
+from millstream_kafka.client import OFFSET_BEGINNING, REQUEST_S, Client, IsolationLevel, KafkaError, KafkaException, OffsetSpec, TopicPartition
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from millstream_kafka.offsets import Offsets
 
 Partition: TypeAlias = "tuple[str, int]"
+
+_TRIES: Final = 20
+_AGAIN_S: Final = 0.1
+_SOON: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION})
+"""What a broker answers while a topic is being made, or gets another leader."""
 
 _EARLIEST: Any = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
@@ -81,11 +86,15 @@ class OffsetLookup:
         if not asked:
             return {}
         specs = {TopicPartition(*partition): spec for partition, spec in asked.items()}
-        futures = self._admin.list_offsets(specs, isolation_level=self._level, request_timeout=REQUEST_S)
-        try:
-            return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
-        except KafkaException as error:
-            self._client.fail("look up offsets", error)
+        for left in reversed(range(_TRIES)):
+            futures = self._admin.list_offsets(specs, isolation_level=self._level, request_timeout=REQUEST_S)
+            try:
+                return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
+            except KafkaException as error:
+                if not left or error.args[0].code() not in _SOON:
+                    self._client.fail("look up offsets", error)
+                self._admin.poll(_AGAIN_S)
+        raise AssertionError  # the last try returns or raises
 
     def _committed(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
         consumer = self._client.consumer({"group.id": self._group_id})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ssl
 import tempfile
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -80,8 +81,10 @@ class Transactions:
     def __init__(self, connection: Connection) -> None:
         self._servers = connection.bootstrap_servers
         try:
-            from kafka import KafkaAdminClient
-            from kafka.errors import KafkaError
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # of the way in which it reads its own files
+                from kafka import KafkaAdminClient
+                from kafka.errors import KafkaError
         except ImportError as error:
             raise SettingRefused(
                 what='KafkaSink(delivery="exactly_once_2pc")',

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from millstream.errors import did_you_mean
 from millstream_kafka.client import REQUEST_S, Client, KafkaError, KafkaException, TopicCollection
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from millstream_kafka.client import AdminClient
+
+_TRIES: Final = 10
+_AGAIN_S: Final = 0.1
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,11 @@ def required(client: Client, admin: AdminClient, names: Sequence[str], bootstrap
         TopicUnknown: one is not.
     """
     found = described(client, admin, names)
+    for _ in range(_TRIES):
+        if all(found.values()):
+            break
+        admin.poll(_AGAIN_S)  # one that was just made is not known to every broker at once
+        found = described(client, admin, names)
     for name, topic in found.items():
         if topic is None:
             hint = did_you_mean(name, existing(client, admin))
