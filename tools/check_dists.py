@@ -16,8 +16,8 @@ from pathlib import Path
 
 VERSION_LIMIT_MS = 100
 ROUNDS = 11
-EXPECTED_PLUGINS = ("memory", "filesystem", "prometheus")
-EXPECTED_DISTS = 6
+EXPECTED_PLUGINS = ("memory", "filesystem", "kafka", "prometheus")
+EXPECTED_DISTS = 7
 
 
 def main() -> int:
