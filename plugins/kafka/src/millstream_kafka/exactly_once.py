@@ -7,13 +7,14 @@ the broker decide it, and the marker then tells what it was.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from millstream.contracts.guarantee import SinkCapabilities
 from millstream.contracts.write_ahead import Marker, WriteAheadLanes, WriteAheadSink
 from millstream.errors import Fenced
 from millstream.ports import crash_point
-from millstream_kafka.client import Client, KafkaError, Producer
+from millstream_kafka.client import Client, Producer
+from millstream_kafka.fencing import raise_failure
 from millstream_kafka.marker_topic import MarkerTopic, forget_markers, key_of
 from millstream_kafka.message import MessageMaker, OutgoingMessage
 from millstream_kafka.producing import begin_transactions, produce
@@ -34,14 +35,6 @@ CAPABILITIES: Final = SinkCapabilities(
 )
 _READ_S: Final = 30.0
 _COMMIT_S: Final = 30.0
-_FENCED: Final = frozenset(
-    {
-        KafkaError._FENCED,
-        KafkaError.PRODUCER_FENCED,
-        KafkaError.INVALID_PRODUCER_EPOCH,
-        KafkaError.INVALID_PRODUCER_ID_MAPPING,
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -123,17 +116,8 @@ class KafkaLanes(WriteAheadLanes[OutgoingMessage]):
             producer.commit_transaction(_COMMIT_S)
         except BaseException as error:  # noqa: BLE001 - whatever it is, nobody knows what became of the transaction
             self._discard(lane)
-            self._fail(lane, checkpoint_id, error)
+            raise_failure(self._client, self._context, lane, f"commit checkpoint {checkpoint_id} of lane {lane}", error)
         crash_point("sink.commit.applied_no_ack")
-
-    def _fail(self, lane: int, checkpoint_id: int, error: BaseException) -> NoReturn:
-        cause = error.__cause__ if isinstance(error, SystemError) and error.__cause__ is not None else error
-        reason = cause.args[0] if cause.args else None
-        if not isinstance(reason, KafkaError):
-            raise error
-        if reason.code() in _FENCED:
-            raise Fenced(sink_uid=self._context.sink_uid, lane=lane, attempt=self._context.attempt) from error
-        raise self._client.explained(f"commit checkpoint {checkpoint_id} of lane {lane}", reason) from error
 
     def _discard(self, lane: int) -> None:
         producer = self._producers.pop(lane, None)

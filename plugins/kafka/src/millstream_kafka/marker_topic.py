@@ -18,11 +18,14 @@ from millstream_kafka.preflight import make_marker_topic
 from millstream_kafka.producing import produce
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from millstream.contracts.sink import EndedRun
     from millstream.ports import Clock
     from millstream_kafka.target import KafkaTarget
 
 _STEP_S: Final = 0.05
+_HELLO_S: Final = 15.0
 _AT_ONCE: Final = 100
 _SETTINGS: Final = {
     "group.id": "millstream-without-group",
@@ -100,49 +103,54 @@ class MarkerTopic:
             KafkaUnreachable: a transaction was open for longer.
             KafkaRefused, KafkaFailed: the topic cannot be read.
         """
-        return self._read_partition(self._partition_of(key), patience_s, strict=strict).get(key)
+        return self._read([self._partition_of(key)], patience_s, strict=strict).get(key)
 
     def forget(self, run: EndedRun, target: KafkaTarget[Any], patience_s: float) -> None:
         """Removes the markers of a run that is over."""
-        found = [self._read_partition(partition, patience_s, strict=False) for partition in range(self._count)]
+        markers = self._read(range(self._count), patience_s, strict=False)
         producer = self._client.producer(target.settings())
-        produce(self._client, producer, [self.message(key, None) for markers in found for key in markers if _is_of_run(key, run)])
-        producer.flush(patience_s)
+        produce(self._client, producer, [self.message(key, None) for key in markers if _is_of_run(key, run)])
+        producer.flush(_HELLO_S)
 
-    def _read_partition(self, partition: int, patience_s: float, *, strict: bool) -> dict[bytes, Marker]:
+    def _read(self, partitions: Sequence[int], patience_s: float, *, strict: bool) -> dict[bytes, Marker]:
         lookup = OffsetLookup(self._client, self._client.admin(), None, read_committed=False)
-        end = lookup.ends([(self._name, partition)])[self._name, partition]
-        if end == 0:
+        ends = {partition: end for (_, partition), end in lookup.ends([(self._name, number) for number in partitions]).items() if end}
+        if not ends:
             return {}
         consumer = self._client.consumer(_SETTINGS)
         try:
-            consumer.list_topics(self._name, timeout=patience_s)  # connects: else the first fetch waits for a timer of the library
-            consumer.assign([TopicPartition(self._name, partition, OFFSET_BEGINNING)])
-            return self._read_to(end, consumer, patience_s, strict=strict)
+            consumer.list_topics(self._name, timeout=_HELLO_S)  # connects: else the first fetch waits for a timer of the library
+            consumer.assign([TopicPartition(self._name, partition, OFFSET_BEGINNING) for partition in ends])
+            return self._read_to(ends, consumer, patience_s, strict=strict)
         except KafkaException as error:
             self._client.fail(f"read topic {self._name!r}", error)
         finally:
             consumer.close()
 
-    def _read_to(self, end: int, consumer: Consumer, patience_s: float, *, strict: bool) -> dict[bytes, Marker]:
+    def _read_to(self, ends: dict[int, int], consumer: Consumer, patience_s: float, *, strict: bool) -> dict[bytes, Marker]:
         markers: dict[bytes, Marker] = {}
-        reached, seen_all, over_s = 0, False, self._clock.monotonic_s() + patience_s
-        while reached < end:
-            if self._clock.monotonic_s() > over_s:
-                reason = f"offset {end} of topic {self._name!r} was not reached within {patience_s:g} s; at {reached}, a transaction may be open"
-                if strict or not seen_all:
+        left, unseen = dict(ends), set(ends)
+        begun_s = self._clock.monotonic_s()
+        while left:
+            waited_s = self._clock.monotonic_s() - begun_s
+            if waited_s > patience_s and (not unseen or waited_s > patience_s + _HELLO_S):
+                reason = f"the end of topic {self._name!r} was not reached within {waited_s:.1f} s: {left}; a transaction may be open"
+                if strict or unseen:
                     raise KafkaUnreachable(bootstrap_servers=self._client.servers, doing="read markers", reason=reason)
                 log.info("%s", reason)
                 break
             for message in consumer.consume(_AT_ONCE, _STEP_S):
-                error, offset = message.error(), message.offset() or 0
+                error, partition, offset = message.error(), message.partition() or 0, message.offset() or 0
                 if error is None:
                     _take(markers, message.key(), message.value())
-                    reached = offset + 1
+                    offset += 1
                 elif error.code() == KafkaError._PARTITION_EOF:
-                    reached, seen_all = max(reached, offset), True
+                    unseen.discard(partition)
                 else:
                     self._client.fail(f"read topic {self._name!r}", error)
+                if offset >= ends.get(partition, 0):
+                    left.pop(partition, None)
+                    unseen.discard(partition)
         return markers
 
 

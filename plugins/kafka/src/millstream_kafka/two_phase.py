@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from threading import Event
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import msgspec
 
@@ -20,6 +20,7 @@ from millstream.contracts.write_ahead import Marker
 from millstream.errors import LostEpoch
 from millstream.ports import ThreadExecutor, crash_point
 from millstream_kafka.client import Client, KafkaError, KafkaException, Message, Producer, log
+from millstream_kafka.fencing import raise_failure
 from millstream_kafka.marker_topic import MarkerTopic, forget_markers, key_of
 from millstream_kafka.producing import begin_transactions, produce
 from millstream_kafka.second_client import RETRIED, Handle, Transactions
@@ -139,15 +140,18 @@ class TwoPhaseWriter(TwoPhaseCommitWriter[T]):
                 current.begun = True
             produce(self._client, current.producer, messages)
             current.producer.poll(0)
-        except KafkaException as error:
-            self._client.fail("write into the open transaction", error)
+        except (KafkaException, SystemError) as error:
+            self._fail("write into the open transaction", error)
         self._raise_failures()
         crash_point("sink.write.mid_epoch")
+
+    def _fail(self, doing: str, error: BaseException) -> NoReturn:
+        raise_failure(self._client, self._context, self._context.lane, doing, error)
 
     def _raise_failures(self) -> None:
         failed, self._failed = self._failed, []
         for error, message in failed:
-            self._client.fail(f"write to topic {message.topic()!r}", error)
+            self._fail(f"write to topic {message.topic()!r}", KafkaException(error))
 
     def prepare(self, checkpoint_id: int) -> bytes | None:
         crash_point("sink.prepare.before")
@@ -160,8 +164,11 @@ class TwoPhaseWriter(TwoPhaseCommitWriter[T]):
         marker = self._markers.message(self._key(lane), Marker(checkpoint_id, 0))
         produce(self._client, current.producer, [marker])
         crash_point("sink.prepare.mid")
-        while current.producer.flush(_STEP_S):
-            self._raise_failures()
+        try:
+            while current.producer.flush(_STEP_S):
+                self._raise_failures()
+        except (KafkaException, SystemError) as error:
+            self._fail(f"prepare checkpoint {checkpoint_id}", error)
         self._raise_failures()
         committable = msgspec.msgpack.encode(current.handle)
         self._prepared[committable] = current.producer

@@ -1,0 +1,137 @@
+"""What options of the Kafka source and sink are refused, and how; nothing is connected for it."""
+
+from __future__ import annotations
+
+import pickle
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from millstream.config import Secret
+from millstream.contracts.guarantee import Guarantee
+from millstream.errors import InvalidArgument, UnknownPlugin
+from millstream_kafka import KafkaSink, KafkaSource, Offsets
+from millstream_kafka.errors import SettingRefused
+from millstream_kafka.settings import REFUSED, REFUSED_BY_SINK, REFUSED_BY_SOURCE
+
+SERVERS = "127.0.0.1:9092"
+
+
+def source(**options: Any) -> KafkaSource[Any]:
+    return KafkaSource(**{"bootstrap_servers": SERVERS, "topics": "in", **options})
+
+
+def sink(**options: Any) -> KafkaSink[Any]:
+    return KafkaSink(**{"bootstrap_servers": SERVERS, "topic": "out", **options})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"bootstrap_servers": "localhost"},
+        {"bootstrap_servers": ""},
+        {"bootstrap_servers": "a:1,,b:2"},
+        {"topics": ()},
+        {"topics": "in", "topic_pattern": "in.*"},
+        {"topics": ["in", "not a topic"]},
+        {"topics": (), "topic_pattern": "("},
+        {"start": "earliest"},
+        {"stop": 5},
+        {"start": Offsets.committed()},
+        {"isolation_level": "committed"},
+        {"tombstones": "drop"},
+        {"discovery_interval": timedelta(0)},
+        {"client": {"fetch.max.bytes": [1]}},
+    ],
+    ids=str,
+)
+def test_an_option_of_the_source_that_makes_no_sense_is_refused_by_name(options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument) as raised:
+        source(**options)
+    assert any(name in str(raised.value) for name in (*options, "group_id")), str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"bootstrap_servers": ["a"]},
+        {"topic": "not a topic"},
+        {"delivery": "exactly-once"},
+        {"transactional_id_prefix": ""},
+        {"marker_topic": "a/b"},
+        {"transaction_timeout": timedelta(milliseconds=1)},
+    ],
+    ids=str,
+)
+def test_an_option_of_the_sink_that_makes_no_sense_is_refused_by_name(options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument) as raised:
+        sink(**options)
+    assert any(name in str(raised.value) for name in options), str(raised.value)
+
+
+@pytest.mark.parametrize("name", [*REFUSED, *REFUSED_BY_SOURCE])
+def test_a_setting_that_the_sources_guarantee_depends_on_is_refused_with_reason_and_fix(name: str) -> None:
+    with pytest.raises(SettingRefused, match=rf"^KafkaSource\(client=\.\.\.\) sets '{name}': .+\. .+\.$"):
+        source(client={name: "x"})
+
+
+@pytest.mark.parametrize("name", [*REFUSED, *REFUSED_BY_SINK])
+def test_a_setting_that_the_sinks_guarantee_depends_on_is_refused_with_reason_and_fix(name: str) -> None:
+    with pytest.raises(SettingRefused, match=rf"^KafkaSink\(client=\.\.\.\) sets '{name}': .+\. .+\.$"):
+        sink(client={name: "x"})
+
+
+def test_an_unknown_format_gets_a_suggestion() -> None:
+    with pytest.raises(UnknownPlugin, match="Did you mean 'json'"):
+        source(format="jsn")
+
+
+def test_passwords_are_shown_nowhere_and_followed_where_they_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_PASSWORD", "hunter2")
+    for made in (
+        source(client={"sasl.password": Secret("${env:KAFKA_PASSWORD}"), "ssl.key.pem": "BEGIN PRIVATE"}),
+        sink(client={"sasl.password": Secret("${env:KAFKA_PASSWORD}"), "ssl.key.pem": "BEGIN PRIVATE"}, delivery="exactly_once"),
+    ):
+        connected = made.connection if isinstance(made, KafkaSource) else made.target.connection
+        for shown in (repr(made), repr(connected), str(made.client), repr(made.__dict__)):
+            assert "hunter2" not in shown
+            assert "PRIVATE" not in shown
+        revealed = pickle.loads(pickle.dumps(connected)).revealed({})
+        assert (revealed["sasl.password"], revealed["ssl.key.pem"]) == ("hunter2", "BEGIN PRIVATE")
+
+
+def test_descriptions_travel_to_other_processes() -> None:
+    assert pickle.loads(pickle.dumps(source(start=Offsets.at(5)))) == source(start=Offsets.at(5))
+    for delivery in ("at_least_once", "exactly_once", "exactly_once_2pc"):
+        made = sink(delivery=delivery)
+        assert pickle.loads(pickle.dumps(made)) == made
+        resolved = made.resolve()
+        assert pickle.loads(pickle.dumps(resolved)) == resolved
+
+
+@pytest.mark.parametrize(
+    ("delivery", "strongest"),
+    [
+        ("at_least_once", Guarantee.AT_LEAST_ONCE),
+        ("exactly_once", Guarantee.EXACTLY_ONCE),
+        ("exactly_once_2pc", Guarantee.EXACTLY_ONCE),
+    ],
+)
+def test_each_delivery_declares_what_it_gives(delivery: Any, strongest: Guarantee) -> None:
+    assert sink(delivery=delivery).capabilities.strongest() is strongest
+
+
+def test_the_source_is_bounded_when_it_has_an_end() -> None:
+    assert (source().bounded, source(stop=Offsets.latest()).bounded) == (False, True)
+
+
+def test_places_are_checked() -> None:
+    assert Offsets.at(datetime(2026, 1, 1, tzinfo=UTC)) == Offsets.at(1_767_225_600_000)
+    for wrong in (
+        lambda: Offsets.at(datetime(2026, 1, 1)),  # noqa: DTZ001 - that is what is refused
+        lambda: Offsets.given({("in", 0): -1}),
+        lambda: Offsets.committed(otherwise="newest"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(InvalidArgument, match=r"Offsets"):
+            wrong()
