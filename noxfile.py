@@ -200,5 +200,5 @@ def bench_faults(session: nox.Session) -> None:
 
 @nox.session(python=False)
 def kafka_e2e(session: nox.Session) -> None:
-    """Not there yet, comes with the Kafka plugin in 0.4: kafka -> windows -> kafka, exactly once, against real brokers."""
-    session.error("The Kafka plugin and its end-to-end test are not there yet; they come with release 0.4. Nothing was run.")
+    """Not there yet, comes with 0.4: kafka -> windows -> kafka, exactly once, against real brokers that are killed."""
+    session.error("The end-to-end test of the Kafka plugin is not there yet; it comes with release 0.4. Nothing was run.")

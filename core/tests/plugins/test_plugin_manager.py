@@ -180,7 +180,7 @@ def test_entry_of_an_older_contract_than_is_kept_asks_for_a_newer_plugin(monkeyp
 
 
 def test_misspelled_name_gets_the_nearest():
-    with pytest.raises(UnknownPlugin, match=r"There is no format 'jsn'. Known: csv, json, text\. Did you mean 'json'\?"):
+    with pytest.raises(UnknownPlugin, match=r"There is no format 'jsn'. Known: csv, json, raw, text\. Did you mean 'json'\?"):
         PluginManager.with_plugins([]).find("format", "jsn")
 
 
@@ -252,7 +252,7 @@ def test_hook_of_a_later_core_may_be_marked_optional():
 def test_built_ins_come_through_the_same_manager():
     manager = PluginManager.with_plugins([])
     assert manager.failures == ()
-    assert {entry.name for entry in manager.entries("format")} == {"csv", "json", "text"}
+    assert {entry.name for entry in manager.entries("format")} == {"csv", "json", "raw", "text"}
     assert manager.find("cluster_backend", "embedded").dist == "millstream-core"
     assert manager.find("source", "socket").load_capabilities().replayable is False
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from millstream.contracts.guarantee import SinkCapabilities
 from millstream.contracts.sink import Sink, SinkContext, SinkWriter
 from millstream.ports import crash_point
+from millstream_kafka.capabilities import PLAIN
 from millstream_kafka.client import Client, KafkaError, KafkaException, Message
 from millstream_kafka.producing import produce
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from millstream.contracts.guarantee import SinkCapabilities
     from millstream_kafka.target import KafkaTarget
 
 T = TypeVar("T")
 
-CAPABILITIES: Final = SinkCapabilities(kind="plain")
 _STEP_S: Final = 0.5
 
 
@@ -27,7 +27,7 @@ class AtLeastOnceKafkaSink(Sink[T]):
     """Sends at once."""
 
     target: KafkaTarget[T]
-    capabilities: SinkCapabilities = field(init=False, default=CAPABILITIES, repr=False)
+    capabilities: SinkCapabilities = field(init=False, default=PLAIN, repr=False)
 
     def open(self, context: SinkContext) -> AtLeastOnceWriter[T]:
         return AtLeastOnceWriter(self.target, context)

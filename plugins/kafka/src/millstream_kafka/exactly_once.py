@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from millstream.contracts.guarantee import SinkCapabilities
 from millstream.contracts.write_ahead import Marker, WriteAheadLanes, WriteAheadSink
 from millstream.errors import Fenced
 from millstream.ports import crash_point
+from millstream_kafka.capabilities import WRITE_AHEAD
 from millstream_kafka.client import Client, Producer
 from millstream_kafka.fencing import raise_failure
 from millstream_kafka.marker_topic import MarkerTopic, forget_markers, key_of
@@ -22,17 +22,12 @@ from millstream_kafka.producing import begin_transactions, produce
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from millstream.contracts.guarantee import SinkCapabilities
     from millstream.contracts.sink import EndedRun, SinkContext
     from millstream_kafka.target import KafkaTarget
 
 T = TypeVar("T")
 
-_MOST_RECORDS: Final = 100_000
-"""In one transaction: it has to be written within its timeout."""
-
-CAPABILITIES: Final = SinkCapabilities(
-    kind="write_ahead", atomic_marker=True, fencing=True, visible_only_committed=True, max_commit_records=_MOST_RECORDS
-)
 _READ_S: Final = 30.0
 _COMMIT_S: Final = 30.0
 
@@ -52,7 +47,7 @@ class ExactlyOnceKafkaSink(WriteAheadSink[T]):
     prefix: str
     marker_topic: str
     timeout_s: float
-    capabilities: SinkCapabilities = field(init=False, default=CAPABILITIES, repr=False)
+    capabilities: SinkCapabilities = field(init=False, default=WRITE_AHEAD, repr=False)
     record_type: Any = field(init=False, default=OutgoingMessage, repr=False)
 
     def log_form(self, records: Sequence[T], timestamps: Sequence[int] | None) -> Sequence[OutgoingMessage]:

@@ -29,6 +29,6 @@ def millstream_sinks() -> Iterator[SinkEntry]:
         factory="millstream_kafka.sink:KafkaSink",
         description="Messages to Kafka topics, in transactions behind complete checkpoints if asked",
         options="millstream_kafka.sink:KafkaSink",
-        capabilities="millstream_kafka.exactly_once:CAPABILITIES",
+        capabilities="millstream_kafka.capabilities:WRITE_AHEAD",
         guarantees=("exactly_once", "at_least_once"),
     )

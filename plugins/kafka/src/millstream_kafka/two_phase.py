@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import msgspec
 
-from millstream.contracts.guarantee import SinkCapabilities
 from millstream.contracts.two_phase_commit import CommitOutcome, Committed, Retry, TwoPhaseCommitSink, TwoPhaseCommitWriter
 from millstream.contracts.versions import check_version
 from millstream.contracts.write_ahead import Marker
 from millstream.errors import LostEpoch
 from millstream.ports import ThreadExecutor, crash_point
+from millstream_kafka.capabilities import two_phase
 from millstream_kafka.client import Client, KafkaError, KafkaException, Message, Producer, log
 from millstream_kafka.fencing import raise_failure
 from millstream_kafka.marker_topic import MarkerTopic, forget_markers, key_of
@@ -28,6 +28,7 @@ from millstream_kafka.second_client import RETRIED, Handle, Transactions
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from millstream.contracts.guarantee import SinkCapabilities
     from millstream.contracts.sink import EndedRun, SinkContext
     from millstream_kafka.target import KafkaTarget
 
@@ -58,15 +59,7 @@ class TwoPhaseKafkaSink(TwoPhaseCommitSink[T]):
     capabilities: SinkCapabilities = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        capabilities = SinkCapabilities(
-            kind="two_phase_commit",
-            fencing=True,
-            visible_only_committed=True,
-            prepared_survives_disconnect=True,
-            prepared_survives_server_kill=True,
-            max_prepared_age_s=self.timeout_s,
-        )
-        object.__setattr__(self, "capabilities", capabilities)
+        object.__setattr__(self, "capabilities", two_phase(self.timeout_s))
 
     def open(self, context: SinkContext) -> TwoPhaseWriter[T]:
         return TwoPhaseWriter(self, context)
