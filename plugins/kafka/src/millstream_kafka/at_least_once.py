@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from millstream.contracts.sink import Sink, SinkContext, SinkWriter
 from millstream.ports import crash_point
 from millstream_kafka.capabilities import PLAIN
-from millstream_kafka.client import Client, KafkaError, KafkaException, Message
+from millstream_kafka.client import Client, KafkaError
+from millstream_kafka.deliveries import Deliveries
 from millstream_kafka.producing import produce
 
 if TYPE_CHECKING:
@@ -41,12 +42,8 @@ class AtLeastOnceWriter(SinkWriter[T]):
         target.check(self._client)
         self._maker = target.maker()
         self._reject = context.reject
-        self._failed: list[tuple[KafkaError, Message]] = []
-        self._producer = self._client.producer({**target.settings(), "on_delivery": self._delivered, "delivery.report.only.error": True})
-
-    def _delivered(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None:
-            self._failed.append((error, message))
+        self._deliveries = Deliveries()
+        self._producer = self._client.producer({**target.settings(), "on_delivery": self._deliveries.report, "delivery.report.only.error": True})
 
     def write(self, values: Sequence[T], timestamps: Sequence[int] | None) -> None:
         messages = self._maker.valid_messages(values, timestamps, self._reject)
@@ -64,16 +61,15 @@ class AtLeastOnceWriter(SinkWriter[T]):
 
     def _raise_failures(self) -> None:
         """What a broker refuses for the record's own fault is rejected; all else fails the job."""
-        failed, self._failed = self._failed, []
-        for error, message in failed:
+        for error, message in self._deliveries.take():
             if error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
                 self._client.fail(f"write to topic {message.topic()!r}", error)
             value: Any = message.value()
             self._reject(value, ValueError(f"{error.str()}: the topic's max.message.bytes is lower than that"))
 
     def close(self) -> None:
-        try:
-            self._producer.purge()
-        except KafkaException as error:  # it is over anyway
-            self._client.explained("close the producer", error)
-        self._producer.flush(_STEP_S)
+        producer = self.__dict__.pop("_producer", None)
+        if producer is not None:
+            producer.purge()
+            producer.flush(_STEP_S)
+        self._client.close()

@@ -137,6 +137,10 @@ class Client:
                 fix="See librdkafka's CONFIGURATION.md for names and values",
             ) from None
 
+    def close(self) -> None:
+        """Releases what it keeps for itself. What it has made is its users' to release."""
+        self._admin = None
+
     @property
     def servers(self) -> str:
         """Addresses of the brokers."""

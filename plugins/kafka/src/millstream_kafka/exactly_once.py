@@ -122,3 +122,4 @@ class KafkaLanes(WriteAheadLanes[OutgoingMessage]):
     def close(self) -> None:
         for lane in list(self._producers):
             self._discard(lane)
+        self._client.close()

@@ -20,16 +20,27 @@ _FENCED: Final = frozenset(
 )
 
 
+def is_fenced(error: BaseException) -> bool:
+    """Whether another producer has the transactional id."""
+    reason = _reason(error)
+    return reason is not None and reason.code() in _FENCED
+
+
+def _reason(error: BaseException) -> KafkaError | None:
+    # An error that comes up while a callback runs is hidden behind a SystemError of the interpreter.
+    cause = error.__cause__ if isinstance(error, SystemError) and error.__cause__ is not None else error
+    reason = cause.args[0] if cause.args else None
+    return reason if isinstance(reason, KafkaError) else None
+
+
 def raise_failure(client: Client, context: SinkContext, lane: int, doing: str, error: BaseException) -> NoReturn:
     """Raises Fenced when another producer has the lane's transactional id now, else what the error says.
 
     Args:
         doing: what failed, after "to".
     """
-    # An error that comes up while a callback runs is hidden behind a SystemError of the interpreter.
-    cause = error.__cause__ if isinstance(error, SystemError) and error.__cause__ is not None else error
-    reason = cause.args[0] if cause.args else None
-    if not isinstance(reason, KafkaError):
+    reason = _reason(error)
+    if reason is None:
         raise error
     if reason.code() in _FENCED:
         raise Fenced(sink_uid=context.sink_uid, lane=lane, attempt=context.attempt) from error

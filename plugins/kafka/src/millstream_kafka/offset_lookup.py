@@ -17,7 +17,7 @@ Partition: TypeAlias = "tuple[str, int]"
 
 _TRIES: Final = 20
 _AGAIN_S: Final = 0.1
-_SOON: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION})
+_SOON: Final = frozenset({KafkaError._NOENT, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION})
 """What a broker answers while a topic is being made, or gets another leader."""
 
 _EARLIEST: Any = OffsetSpec.earliest()  # type: ignore[no-untyped-call]

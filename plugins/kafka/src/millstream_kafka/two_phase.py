@@ -19,8 +19,9 @@ from millstream.contracts.write_ahead import Marker
 from millstream.errors import LostEpoch
 from millstream.ports import ThreadExecutor, crash_point
 from millstream_kafka.capabilities import two_phase
-from millstream_kafka.client import Client, KafkaError, KafkaException, Message, Producer, log
-from millstream_kafka.fencing import raise_failure
+from millstream_kafka.client import Client, KafkaError, KafkaException, Producer, log
+from millstream_kafka.deliveries import Deliveries
+from millstream_kafka.fencing import is_fenced, raise_failure
 from millstream_kafka.marker_topic import MarkerTopic, forget_markers, key_of
 from millstream_kafka.producing import begin_transactions, produce
 from millstream_kafka.second_client import RETRIED, Handle, Transactions
@@ -88,7 +89,7 @@ class TwoPhaseWriter(TwoPhaseCommitWriter[T]):
         self._markers = MarkerTopic(self._client, sink.marker_topic, context.clock)
         self._transactions = Transactions(sink.target.connection)
         self._maker = sink.target.maker()
-        self._failed: list[tuple[KafkaError, Message]] = []
+        self._deliveries = Deliveries()
         self._made = 0
         self._prepared: dict[bytes, Producer] = {}
         self._executor = ThreadExecutor(1)
@@ -112,13 +113,9 @@ class TwoPhaseWriter(TwoPhaseCommitWriter[T]):
             **self._sink.target.settings(transactional=True),
             "transactional.id": name,
             "transaction.timeout.ms": round(self._sink.timeout_s * 1000),
-            "on_delivery": self._delivered,
+            "on_delivery": self._deliveries.report,
             "delivery.report.only.error": True,
         }
-
-    def _delivered(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None:
-            self._failed.append((error, message))
 
     # --- records
 
@@ -134,16 +131,21 @@ class TwoPhaseWriter(TwoPhaseCommitWriter[T]):
             produce(self._client, current.producer, messages)
             current.producer.poll(0)
         except (KafkaException, SystemError) as error:
-            self._fail("write into the open transaction", error)
+            self._fail("write into the open transaction", error, current.producer)
         self._raise_failures()
         crash_point("sink.write.mid_epoch")
 
-    def _fail(self, doing: str, error: BaseException) -> NoReturn:
+    def _fail(self, doing: str, error: BaseException, producer: Producer | None = None) -> NoReturn:
+        if isinstance(error, SystemError) and error.__cause__ is None and producer is not None:
+            # The library has lost the reason; whoever asks for something else is told it.
+            try:
+                producer.abort_transaction(_STEP_S)
+            except KafkaException as reason:
+                error = reason
         raise_failure(self._client, self._context, self._context.lane, doing, error)
 
     def _raise_failures(self) -> None:
-        failed, self._failed = self._failed, []
-        for error, message in failed:
+        for error, message in self._deliveries.take():
             self._fail(f"write to topic {message.topic()!r}", KafkaException(error))
 
     def prepare(self, checkpoint_id: int) -> bytes | None:
@@ -161,7 +163,7 @@ class TwoPhaseWriter(TwoPhaseCommitWriter[T]):
             while current.producer.flush(_STEP_S):
                 self._raise_failures()
         except (KafkaException, SystemError) as error:
-            self._fail(f"prepare checkpoint {checkpoint_id}", error)
+            self._fail(f"prepare checkpoint {checkpoint_id}", error, current.producer)
         self._raise_failures()
         committable = msgspec.msgpack.encode(current.handle)
         self._prepared[committable] = current.producer
@@ -179,6 +181,8 @@ class TwoPhaseWriter(TwoPhaseCommitWriter[T]):
             try:
                 producer.commit_transaction(_COMMIT_S)
             except (KafkaException, SystemError) as error:
+                if is_fenced(error):
+                    self._fail(f"commit checkpoint {checkpoint_id}", error)
                 return Retry(0.0, f"the outcome of the commit is not known: {error}")
             return Committed()
         handle = msgspec.msgpack.decode(committable, type=Handle)
@@ -216,11 +220,14 @@ class TwoPhaseWriter(TwoPhaseCommitWriter[T]):
                     crash_point("recovery.mid_abort")
 
     def close(self) -> None:
-        self._executor.close()
+        # What is prepared stays. Producers are released, never closed: that would abort their transactions.
+        self._ahead.close()
         if self._current is not None:
             self._current.producer.purge()
+            self._current = None
         self._prepared.clear()
         self._transactions.close()
+        self._client.close()
 
 
 class _Ahead:
@@ -239,6 +246,11 @@ class _Ahead:
     def _done(self, made: _Open | None, error: BaseException | None) -> None:
         self._made.append((made, error))
         self._ready.set()
+
+    def close(self) -> None:
+        """Releases what nobody has taken."""
+        self._executor.close()
+        self._made.clear()
 
     def take(self) -> _Open:
         """The next one; waits for it if it is not ready. Raises what its making raised."""
