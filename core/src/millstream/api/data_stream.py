@@ -243,6 +243,12 @@ class DataStream(Generic[T]):
         `on_error` says what happens to a record on which the timestamp assigner raises.
         """
         check_strategy(strategy)
+        if strategy.alignment is not None:
+            raise InvalidArgument(
+                what="assign_timestamps_and_watermarks()",
+                value=f"a strategy with_watermark_alignment({strategy.alignment.group!r}, ...)",
+                allowed="one without: only a source can wait for others. Give the strategy to from_source()",
+            )
         return self._stream(self._add(name, "timestamps", TimestampsSpec(strategy, check_on_error(on_error)), None, on_error))
 
     def key_by(self, selector: Callable[[T], K] | KeySelector[T, K], *, key_type: type[K] | Any = None) -> KeyedStream[K, T]:

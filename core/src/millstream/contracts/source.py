@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -105,7 +105,13 @@ class ReaderContext(Protocol):
 
 
 class SourceReader(ABC, Generic[T]):
-    """Reads the splits assigned to one subtask. Called on the mailbox thread only, and must not block there."""
+    """Reads the splits assigned to one subtask. Called on the mailbox thread only, and must not block there.
+
+    Attributes:
+        pauses_splits: it has `pause_or_resume_splits`. Without, watermark alignment makes the reader wait as a whole.
+    """
+
+    pauses_splits: ClassVar[bool] = False
 
     def start(self) -> None:
         """Called once, after restored splits were added. Typically requests a split when it has none."""
@@ -151,6 +157,9 @@ class SourceReader(ABC, Generic[T]):
         What is returned must not change when reading goes on.
         """
 
+    def pause_or_resume_splits(self, pause: Sequence[str], resume: Sequence[str]) -> None:
+        """Watermark alignment: reads no more of some splits, and goes on with others. What is fetched already may still come."""
+
     def notify_checkpoint_complete(self, checkpoint_id: int) -> None:
         """The checkpoint is durable. May be late, missing or repeated; best effort, must not fail the job."""
 
@@ -180,6 +189,9 @@ class EnumeratorContext(Protocol):
     def no_more_splits(self, subtask: int) -> None:
         """Tells a reader that it has all it will get."""
 
+    def no_splits_yet(self, subtask: int) -> None:
+        """Tells a reader that there is nothing for it now, but may be later: without a split it holds no watermark back meanwhile."""
+
     def send_to_reader(self, subtask: int, message: bytes) -> None:
         """Sends a message of the connector's own."""
 
@@ -195,7 +207,7 @@ class SplitEnumerator(ABC):
 
     @abstractmethod
     def handle_split_request(self, subtask: int) -> None:
-        """A reader asks for a split: assign one, say no more, or remember the request."""
+        """A reader asks for a split: assign one, say no more, or remember the request and say that there is none yet."""
 
     @abstractmethod
     def add_splits_back(self, splits: Sequence[Split], subtask: int) -> None:

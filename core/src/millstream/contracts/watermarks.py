@@ -79,6 +79,21 @@ class BoundedOutOfOrdernessWatermarks(BatchWatermarkGenerator):
         return self._highest - self._behind_ms
 
 
+@dataclass(frozen=True)
+class WatermarkAlignment:
+    """How far a source may run ahead of the slowest one of its group.
+
+    Attributes:
+        group: sources of one job with the same name wait for each other.
+        max_drift_ms: how far the watermark of a split may be ahead of the lowest one of the group, in ms.
+        update_interval_ms: how often the readers tell their watermarks and hear of the lowest, in ms.
+    """
+
+    group: str
+    max_drift_ms: int
+    update_interval_ms: int
+
+
 AnyGenerator: TypeAlias = "WatermarkGenerator[Any] | BatchWatermarkGenerator"
 TimestampFunction: TypeAlias = Callable[[T], int]
 
@@ -93,6 +108,7 @@ class WatermarkStrategy(Generic[T]):
     generator: Callable[[], AnyGenerator] | None = None
     timestamps: TimestampFunction[T] | TimestampAssigner[T] | None = None
     idleness_ms: int | None = None
+    alignment: WatermarkAlignment | None = None
 
     @staticmethod
     def no_watermarks() -> WatermarkStrategy[Any]:
@@ -128,6 +144,33 @@ class WatermarkStrategy(Generic[T]):
         if ms == 0:
             raise InvalidArgument(what="timeout", value=repr(timeout), allowed="a duration above zero")
         return replace(self, idleness_ms=ms)
+
+    def with_watermark_alignment(self, group: str, max_drift: timedelta, update_interval: timedelta = timedelta(seconds=1)) -> WatermarkStrategy[Any]:
+        """What runs ahead in event time waits for the rest: else a join or a window has to keep all that the fastest input brings.
+
+        A split whose watermark is more than `max_drift` above the lowest of the group is not read until the others have caught up; where
+        the connector cannot pause a split, the reader waits as a whole, once all its splits are so far ahead. The drift can be higher by
+        what is read within an interval. An idle split holds nobody back; one that has had no record yet does: give it an idleness, too.
+        Only for sources; without effect in `assign_timestamps_and_watermarks`, where it is refused.
+
+        Args:
+            group: sources of the job with this name are aligned with each other, and the splits of one source are, too.
+            max_drift: not negative, in whole ms.
+            update_interval: between two exchanges of watermarks, above zero, in whole ms.
+
+        Raises:
+            InvalidArgument: one of these is out of range, or the strategy makes no watermarks.
+        """
+        if not isinstance(group, str) or not group:
+            raise InvalidArgument(what="the alignment group", value=repr(group), allowed="a name")
+        if self.generator is None:
+            raise InvalidArgument(
+                what="with_watermark_alignment()", value="no_watermarks()", allowed="a strategy that makes watermarks: what it aligns are these"
+            )
+        interval_ms = to_ms("update_interval", update_interval)
+        if interval_ms == 0:
+            raise InvalidArgument(what="update_interval", value=repr(update_interval), allowed="a duration above zero")
+        return replace(self, alignment=WatermarkAlignment(group, to_ms("max_drift", max_drift), interval_ms))
 
 
 @dataclass(frozen=True)

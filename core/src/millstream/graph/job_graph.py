@@ -15,6 +15,7 @@ from millstream.graph.stream_graph import REBALANCE
 if TYPE_CHECKING:
     from millstream.contracts.sink import AnySink
     from millstream.contracts.source import Source
+    from millstream.contracts.watermarks import WatermarkAlignment
     from millstream.graph.stream_graph import OperatorSpec, Partitioning, StreamEdge, StreamGraph, StreamNode
 
 
@@ -49,6 +50,12 @@ class ChainedOperator:
     targets: tuple[ChainTarget, ...]
     source: Source[Any] | None = None
     sink: AnySink | None = None
+
+    @property
+    def alignment(self) -> WatermarkAlignment | None:
+        """Whom a source waits for in event time."""
+        alignment: WatermarkAlignment | None = getattr(self.spec, "alignment", None)
+        return alignment
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,9 @@ class EventTime:
     Idleness is noticed at the periodic ticks only: a split is idle at the first tick more than the timeout after the first tick that saw
     no new record. The timer does not run while the task is held back by its consumers.
 
+    Attributes:
+        held: splits that are not read because they are too far ahead: their silence proves nothing either (FLINK-35886).
+
     Args:
         strategy: where timestamps and watermarks come from.
         output: of the operator.
@@ -62,6 +65,7 @@ class EventTime:
         self._notices_silence = strategy.idleness_ms is not None
         self._splits: dict[str, _SplitClock] = {}
         self._ended: str | None = None
+        self.held: set[str] = set()
         self.valve: WatermarkValve[str] = WatermarkValve(start=start)
 
     @property
@@ -176,7 +180,9 @@ class EventTime:
                 self._send(self.valve.advance(split_id, split.watermark))
             if idle_ms is None:
                 continue
-            if not split.silent:
+            if split_id in self.held:
+                split.quiet_since_s = None
+            elif not split.silent:
                 split.silent, split.quiet_since_s = True, None
             elif split.quiet_since_s is None:
                 split.quiet_since_s = now_s
@@ -187,6 +193,10 @@ class EventTime:
         """The task could not read because its consumers have no room: silence proves nothing."""
         for split in self._splits.values():
             split.silent, split.quiet_since_s = False, None
+
+    def split_watermarks(self) -> dict[str, int]:
+        """How far each split has come that is being read."""
+        return {split_id: split.watermark for split_id, split in self._splits.items() if split_id != self._ended}
 
     def nothing_to_read(self) -> None:
         """The subtask has no split and may never have one: it must not hold anybody back."""

@@ -27,12 +27,13 @@ from millstream.ports import crash_point
 from millstream.runtime.clean_up import clean_up_run, forget_run
 from millstream.runtime.deployment import Ports, TaskDeployment
 from millstream.runtime.job_status import JobStatus
-from millstream.runtime.messages import JOB_MANAGER, FromReader, StartProcessing, TaskStateChanged
+from millstream.runtime.messages import JOB_MANAGER, FromReader, ReportedWatermark, StartProcessing, TaskStateChanged
 from millstream.runtime.regions import PipelinedRegions
 from millstream.runtime.resource_manager import ResourceManager
 from millstream.runtime.restart import make_restart_strategy
 from millstream.runtime.source_coordinator import SourceCoordinator
 from millstream.runtime.stopping import Stop
+from millstream.runtime.watermark_aligner import WatermarkAligner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,6 +79,7 @@ class _Attempt:
     """What belongs to one attempt of the job."""
 
     executions: ExecutionGraph
+    aligner: WatermarkAligner
     sources: dict[str, SourceCoordinator] = field(default_factory=dict)
     restored: Manifest | None = None
     started: bool = False
@@ -341,7 +343,8 @@ class JobManager:
         try:
             with self._completed.storage_errors():
                 self._record_attempt(number)
-            self._attempt = attempt = _Attempt(ExecutionGraph(self.job, number), restored=restored)
+            aligner = WatermarkAligner(self.job, self.send_to_task, self._later)
+            self._attempt = attempt = _Attempt(ExecutionGraph(self.job, number), aligner, restored=restored)
             attempt.starting.append(frozenset(execution.subtask for execution in attempt.executions))
             plan = RestorePlan(restored, where) if restored else None
             for vertex, operator in self.job.operators():
@@ -416,6 +419,10 @@ class JobManager:
             self._task_changed(message)
         elif isinstance(message, FromReader):
             self._from_reader(message)
+        elif isinstance(message, ReportedWatermark):
+            attempt = self._attempt
+            if attempt is not None and attempt.executions.find(message.subtask, message.attempt) is not None:
+                attempt.aligner.receive(message)
 
     def _from_reader(self, message: FromReader) -> None:
         attempt = self._attempt
@@ -466,6 +473,7 @@ class JobManager:
         try:
             for source in attempt.sources.values():
                 source.start()
+            attempt.aligner.start()
         except Exception as error:  # noqa: BLE001 - a connector's code
             self._fail_now(error)
 
@@ -621,6 +629,7 @@ class JobManager:
         self._kill([attempt.executions.current(subtask) for subtask in part])
         self._next_attempt += 1
         attempt.executions.replace(part, self._next_attempt - 1)
+        attempt.aligner.forget(part)
         # A part that fails while it starts may be another one than before: with it failed what its processes run for others.
         # What is left of that one runs already, or waits for the rest to run.
         apart = [other if other.isdisjoint(part) else other - part for other in attempt.starting]
@@ -679,6 +688,7 @@ class JobManager:
         attempt, self._attempt = self._attempt, None
         if attempt is None:
             return
+        attempt.aligner.close()
         self._kill(list(attempt.executions))
         for source in attempt.sources.values():
             try:
@@ -688,6 +698,7 @@ class JobManager:
         self._resources.release()
 
     def _finished(self, attempt: _Attempt) -> None:
+        attempt.aligner.close()
         for source in attempt.sources.values():
             source.close()
         self.coordinator.stop()

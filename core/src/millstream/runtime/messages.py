@@ -47,6 +47,32 @@ class FromReader(msgspec.Struct, frozen=True):
     number: int = 0
 
 
+class ReportedWatermark(msgspec.Struct, frozen=True):
+    """To the JobManager, from a source whose strategy aligns watermarks: how far its event time has come.
+
+    Attributes:
+        watermark: the highest there is when it holds nobody back.
+        number: of what this subtask reported, from 1.
+    """
+
+    source_uid: str
+    subtask: SubtaskId
+    attempt: int
+    watermark: int
+    number: int
+
+
+class WatermarkLimit(msgspec.Struct, frozen=True):
+    """To a source: read nothing whose watermark is above the limit.
+
+    Attributes:
+        number: of what this subtask was told, from 1.
+    """
+
+    limit: int
+    number: int
+
+
 class StartProcessing(msgspec.Struct, frozen=True):
     """To a task: all tasks of the attempt have restored their state and run. No record and no timer is processed before."""
 
@@ -55,7 +81,7 @@ class SplitsAssigned(msgspec.Struct, frozen=True):
     """To a reader: these are yours now.
 
     Attributes:
-        number: of what the enumerator says to this reader, from 1; so it is in the other two.
+        number: of what the enumerator says to this reader, from 1; so it is in the other three.
     """
 
     splits: list[Split]
@@ -64,6 +90,12 @@ class SplitsAssigned(msgspec.Struct, frozen=True):
 
 class NoMoreSplits(msgspec.Struct, frozen=True):
     """To a reader: you have all you will get."""
+
+    number: int = 0
+
+
+class NoSplitsYet(msgspec.Struct, frozen=True):
+    """To a reader: there is nothing for you now."""
 
     number: int = 0
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from millstream.contracts.source import EnumeratorContext, Source, Split
 from millstream.graph.execution_graph import SubtaskId
 from millstream.runtime.assigned_splits import AssignedSplits
-from millstream.runtime.messages import FromEnumerator, FromReader, NoMoreSplits, SplitsAssigned
+from millstream.runtime.messages import FromEnumerator, FromReader, NoMoreSplits, NoSplitsYet, SplitsAssigned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -134,6 +134,9 @@ class _Context(EnumeratorContext):
 
     def no_more_splits(self, subtask: int) -> None:
         self._tell(subtask, NoMoreSplits(self._number(subtask)))
+
+    def no_splits_yet(self, subtask: int) -> None:
+        self._tell(subtask, NoSplitsYet(self._number(subtask)))
 
     def send_to_reader(self, subtask: int, message: bytes) -> None:
         self._tell(subtask, FromEnumerator(message, self._number(subtask)))

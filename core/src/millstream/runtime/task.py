@@ -31,7 +31,7 @@ from millstream.records import MIN_TIMESTAMP, Barrier, EndOfInput, RecordBatch, 
 from millstream.runtime.chain import OperatorChain
 from millstream.runtime.gate import InputGate
 from millstream.runtime.log import logging_scope
-from millstream.runtime.messages import JOB_MANAGER, CancelTask, FromReader, StartProcessing, TaskStateChanged
+from millstream.runtime.messages import JOB_MANAGER, CancelTask, FromReader, ReportedWatermark, StartProcessing, TaskStateChanged
 from millstream.runtime.operators.base import OperatorContext
 from millstream.runtime.operators.policy import Origin
 from millstream.runtime.rest import Rest
@@ -147,7 +147,7 @@ class Task:
     def _context(self, described: ChainedOperator, reader: StateReader) -> OperatorContext:
         deployment, ports = self.deployment, self._ports
         part = deployment.restore.get(described.uid)
-        said = count(1)
+        said, reported = count(1), count(1)
         restored = RestoredState(checkpoint_id=deployment.restored_id)
         if part is not None and deployment.restored_id is not None:
             restored = reader.load(part, deployment.restored_id)
@@ -174,6 +174,9 @@ class Task:
             schedule=self._schedule if described.sink is not None else self._rest.held_back(self._schedule),
             open_tables=lambda on_swap: self._open_tables(described, on_swap),
             send_to_coordinator=lambda message: self._send(FromReader(described.uid, self.subtask, deployment.attempt, message, next(said))),  # type: ignore[arg-type]
+            report_watermark=lambda watermark: self._send(
+                ReportedWatermark(described.uid, self.subtask, deployment.attempt, watermark, next(reported))
+            ),
             restored=restored,
             origin=self._origin,
             check_leadership=self._check_leadership,

@@ -267,6 +267,7 @@ class OperatorHarness:
             schedule=lambda due_s, action: heapq.heappush(self._timers, (due_s, next(self._timer_numbers), action)),
             open_tables=lambda on_swap: self._open_tables(described, on_swap),
             send_to_coordinator=lambda message: None,
+            report_watermark=lambda watermark: None,
             restored=restored,
             origin=Origin(),
             strict_state=self._strict,

@@ -6,7 +6,7 @@ Guarantee: exactly once, because a position is a number in the script.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
 from millstream.api.sources.enumerator import FixedEnumerator
 from millstream.contracts.guarantee import SourceCapabilities
@@ -75,6 +75,8 @@ class _Reading:
 class ScriptedReader(SourceReader[Any]):
     """Takes its splits in turn."""
 
+    pauses_splits: ClassVar[bool] = True
+
     def __init__(self, context: ReaderContext, scripts: list[list[Any]], fetch_records: int | None) -> None:
         self._context = context
         self._scripts = scripts
@@ -82,6 +84,7 @@ class ScriptedReader(SourceReader[Any]):
         self._open: list[_Reading] = []
         self._no_more = False
         self._finished: list[str] = []
+        self._paused: set[str] = set()
 
     def start(self) -> None:
         self._context.request_split()
@@ -98,6 +101,9 @@ class ScriptedReader(SourceReader[Any]):
         limit = min(max_records, self._fetch_records or max_records)
         for _ in range(len(self._open)):
             reading = self._open.pop(0)
+            if reading.split_id in self._paused:
+                self._open.append(reading)
+                continue
             fetched = self._read(reading, limit)
             if fetched is None and reading.next >= len(reading.script):
                 self._finished.append(reading.split_id)
@@ -138,7 +144,12 @@ class ScriptedReader(SourceReader[Any]):
         return False
 
     def ready_at_s(self) -> float | None:
-        return min((reading.ready_at_s for reading in self._open if reading.ready_at_s is not None), default=None)
+        running = (reading.ready_at_s for reading in self._open if reading.split_id not in self._paused)
+        return min((ready_s for ready_s in running if ready_s is not None), default=None)
+
+    def pause_or_resume_splits(self, pause: Sequence[str], resume: Sequence[str]) -> None:
+        self._paused = (self._paused | set(pause)) - set(resume)
+        self._context.wake()
 
     def finished(self) -> bool:
         return self._no_more and not self._open

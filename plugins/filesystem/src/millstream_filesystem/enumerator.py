@@ -80,6 +80,8 @@ class FileEnumerator(SplitEnumerator):
     def handle_split_request(self, subtask: int) -> None:
         self._waiting[subtask] = None
         self._serve()
+        if subtask in self._waiting:
+            self._context.no_splits_yet(subtask)
 
     def add_splits_back(self, splits: Sequence[Split], subtask: int) -> None:
         # Whatever that reader asked for before it died, its successor asks for again.

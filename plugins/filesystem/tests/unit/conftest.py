@@ -93,6 +93,7 @@ class Enumerating:
     executor: InlineExecutor = field(default_factory=InlineExecutor)
     assigned: list[tuple[int, Split]] = field(default_factory=list)
     told_no_more: list[int] = field(default_factory=list)
+    told_not_yet: list[int] = field(default_factory=list)
     later: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
 
     def assign(self, subtask: int, splits: Sequence[Split]) -> None:
@@ -100,6 +101,9 @@ class Enumerating:
 
     def no_more_splits(self, subtask: int) -> None:
         self.told_no_more.append(subtask)
+
+    def no_splits_yet(self, subtask: int) -> None:
+        self.told_not_yet.append(subtask)
 
     def send_to_reader(self, subtask: int, message: bytes) -> None:
         raise AssertionError(message)

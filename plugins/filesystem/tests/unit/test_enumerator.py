@@ -166,6 +166,7 @@ def test_a_watched_folder_gives_new_files_to_readers_that_wait(kit: Any, tmp_pat
     enumerator = FileSource(tmp_path, monitor_interval=timedelta(seconds=5)).create_enumerator(context, None)
     enumerator.start()
     enumerator.handle_split_request(0)
+    assert context.told_not_yet == [0]
     (tmp_path / "being-made").touch()
     context.run_later()
     assert context.names() == []

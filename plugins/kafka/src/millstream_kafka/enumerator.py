@@ -161,6 +161,8 @@ class KafkaEnumerator(SplitEnumerator):
     def handle_split_request(self, subtask: int) -> None:
         self._readers[subtask] = None
         self._serve()
+        if subtask in self._readers:  # more may come; a reader that has none meanwhile must not stop event time
+            self._context.no_splits_yet(subtask)
 
     def add_splits_back(self, splits: Sequence[Split], subtask: int) -> None:
         self._readers.pop(subtask, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from millstream.contracts.source import Fetched, ReaderContext, SourceReader, Split
 from millstream.ports import ThreadExecutor, crash_point
@@ -63,6 +63,8 @@ class KafkaReader(SourceReader[T]):
         deserializer: makes records of messages.
     """
 
+    pauses_splits: ClassVar[bool] = True
+
     def __init__(self, source: KafkaSource[T], context: ReaderContext, deserializer: Deserializer[T]) -> None:
         self._context = context
         self._deserializer = deserializer
@@ -77,6 +79,7 @@ class KafkaReader(SourceReader[T]):
         self._reading: dict[tuple[str, int], _Reading] = {}
         self._parts: deque[tuple[_Reading, list[Message]]] = deque()
         self._finished: list[str] = []
+        self._to_pause: dict[str, bool] = {}
         self._no_more = False
         self._commit_after: dict[int, list[TopicPartition]] = {}
         self._last: _Reading | None = None
@@ -101,6 +104,18 @@ class KafkaReader(SourceReader[T]):
         self._no_more = True
         self._context.wake()
 
+    def pause_or_resume_splits(self, pause: Sequence[str], resume: Sequence[str]) -> None:
+        self._to_pause.update(dict.fromkeys(pause, True) | dict.fromkeys(resume, False))
+        self._context.wake()
+
+    def _pause_or_resume(self) -> None:
+        """Called while no thread waits inside the client: a pause gives up what was fetched and not taken yet."""
+        changes, self._to_pause = self._to_pause, {}
+        for change, paused in ((self._consumer.pause, True), (self._consumer.resume, False)):
+            places = [TopicPartition(*place) for place, reading in self._reading.items() if changes.get(reading.split.split_id) is paused]
+            if places:
+                change(places)
+
     # --- reading
 
     def fetch(self, max_records: int) -> Fetched[T] | None:
@@ -112,6 +127,8 @@ class KafkaReader(SourceReader[T]):
             if self._waiting or not self._reading:
                 return None
             messages, self._arrived = self._arrived, []
+            if self._to_pause:
+                self._pause_or_resume()
             if not messages:
                 messages = self._consumer.consume(min(max_records, _AT_ONCE), 0)
             if not messages:

@@ -82,6 +82,7 @@ class OperatorContext:
         schedule: runs a function on the mailbox thread at a monotonic time.
         open_tables: makes keyed tables with the job's backend; the argument is called when tables were swapped.
         send_to_coordinator: a message to the source's enumerator.
+        report_watermark: tells the JobManager how far the event time of a source has come.
         restored: what a checkpoint left for this operator.
         origin: where the batch at hand was read; one object for all operators of the task.
         check_leadership: raises LeaderFenced when another process has taken over the job.
@@ -110,6 +111,7 @@ class OperatorContext:
     schedule: Callable[[float, Callable[[], None]], None]
     open_tables: Callable[[Callable[[], None]], KeyedTables]
     send_to_coordinator: Callable[[object], None]
+    report_watermark: Callable[[int], None]
     restored: RestoredState
     origin: Origin
     check_leadership: Callable[[], None] = lambda: None

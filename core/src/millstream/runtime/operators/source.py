@@ -11,7 +11,8 @@ from millstream.contracts.source import ReaderContext, Rejected, Source, SourceR
 from millstream.errors import DamagedState, MalformedRecord, MillstreamError, shorten
 from millstream.records import MAX_TIMESTAMP
 from millstream.runtime.event_time import EventTime
-from millstream.runtime.messages import FromEnumerator, NoMoreSplits, SplitsAssigned
+from millstream.runtime.messages import FromEnumerator, NoMoreSplits, NoSplitsYet, SplitsAssigned, WatermarkLimit
+from millstream.runtime.operators.aligned import AlignedReader
 from millstream.runtime.operators.base import Operator, OperatorSnapshot
 from millstream.runtime.operators.policy import ErrorPolicy
 from millstream.state.operator import StoredItems
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from millstream.contracts.on_error import OnError
-    from millstream.contracts.watermarks import WatermarkStrategy
+    from millstream.contracts.watermarks import WatermarkAlignment, WatermarkStrategy
     from millstream.runtime.operators.base import OperatorContext
 
 SPLITS = "splits"
@@ -62,18 +63,24 @@ class SourceOperator(Operator):
         self._on_error = on_error
         self._reader: SourceReader[Any] | None = None
         self._heard = 0  # number of the enumerator's last message
+        self._aligned: AlignedReader | None = None
         self.ended = False
 
     def open(self) -> None:
         self._policy = ErrorPolicy(self._on_error, self.context, self.output, "numRecordsRejected")
         self._event_time = EventTime(self._strategy, self.output, self.context.clock, self.watermark, self._emit)
         self._reader = self.context.origin.reader = self._source.create_reader(_ReaderContext(self.context))
+        if self._strategy.alignment is not None:
+            self._aligned = AlignedReader(self._reader, self._event_time)
+            self.context.metrics.gauge("watermarkAlignmentDrift", self._drift)
         restored = [_decode_split(item) for part in self.context.restored.lists.get(SPLITS, []) for item in part.items]
         if restored:
             self._add_splits(restored)
         self._reader.start()
         if self._event_time.makes_watermarks:
             self._schedule()
+        if self._strategy.alignment is not None:
+            self._report_again(self._strategy.alignment)
 
     @property
     def reader(self) -> SourceReader[Any]:
@@ -87,8 +94,10 @@ class SourceOperator(Operator):
         self.reader.add_splits(splits)
 
     def receive(self, message: object) -> None:
-        """A message of the enumerator. One that has come before changes nothing."""
-        if not isinstance(message, SplitsAssigned | NoMoreSplits | FromEnumerator) or message.number <= self._heard:
+        """A message of the enumerator or the aligner. One that has come before changes nothing."""
+        if isinstance(message, WatermarkLimit) and self._aligned is not None:
+            self._aligned.told(message)
+        if not isinstance(message, SplitsAssigned | NoMoreSplits | NoSplitsYet | FromEnumerator) or message.number <= self._heard:
             return
         self._heard = message.number
         if isinstance(message, SplitsAssigned):
@@ -97,6 +106,9 @@ class SourceOperator(Operator):
             if not self.ended:
                 self._event_time.nothing_to_read()
             self.reader.no_more_splits()
+        elif isinstance(message, NoSplitsYet):
+            if not self.ended:
+                self._event_time.nothing_to_read()
         else:
             self.reader.receive(message.message)
 
@@ -105,6 +117,8 @@ class SourceOperator(Operator):
     def poll(self) -> bool:
         """Reads and emits one batch. False when there was none."""
         reader = self.reader
+        if self._aligned is not None and self._aligned.waits:
+            return False
         fetched = reader.fetch(self.context.batch_size)
         if fetched is not None:
             for rejected in fetched.rejected:
@@ -128,9 +142,13 @@ class SourceOperator(Operator):
             culprit = self._event_time.culprit(values, timestamps)
             raise self._failure(self._strategy.timestamps or self._strategy.generator, error, culprit, self.context.origin.text()) from error
         self.watermark = self._event_time.valve.watermark
+        if self._aligned is not None:
+            self._aligned.look()
 
     def ready_at_s(self) -> float | None:
         """When `poll` is worth another call; None to wait for a wake-up."""
+        if self._aligned is not None and self._aligned.waits:
+            return None
         return self.reader.ready_at_s()
 
     def _set_aside(self, value: Any, error: Exception) -> None:
@@ -154,8 +172,23 @@ class SourceOperator(Operator):
             self.watermark = self._event_time.valve.watermark
             self._schedule()
 
+    def _report_again(self, alignment: WatermarkAlignment) -> None:
+        if not self.ended:
+            self._report()
+            self.context.schedule(self.context.clock.monotonic_s() + alignment.update_interval_ms / 1000, lambda: self._report_again(alignment))
+
+    def _report(self) -> None:
+        valve = self._event_time.valve
+        self.context.report_watermark(MAX_TIMESTAMP if self.ended or valve.idle else valve.watermark)
+
+    def _drift(self) -> int:
+        """How far it is ahead of what the slowest of its group allows, in ms; negative while it may go on."""
+        return 0 if self._aligned is None else self._event_time.valve.watermark - self._aligned.limit
+
     def end_input(self) -> None:
         self.watermark = MAX_TIMESTAMP
+        if self._strategy.alignment is not None:
+            self._report()
         self._event_time.end()
 
     # --- checkpoints
@@ -187,6 +220,11 @@ class SourceSpec:
     strategy: WatermarkStrategy[Any]
     on_error: OnError = "fail"
     keeps_state: bool = True
+
+    @property
+    def alignment(self) -> WatermarkAlignment | None:
+        """Whom it waits for."""
+        return self.strategy.alignment
 
     def create(self) -> SourceOperator:
         return SourceOperator(self.source, self.strategy, self.on_error)

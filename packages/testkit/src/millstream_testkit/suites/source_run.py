@@ -42,6 +42,9 @@ class _EnumeratorContext(_Shared):
         self._run.mail[subtask].append(lambda: self._run.add_splits(subtask, sent))
         self._run.woken.set()
 
+    def no_splits_yet(self, subtask: int) -> None:
+        """Says something of watermarks only, and there are none here."""
+
     def no_more_splits(self, subtask: int) -> None:
         self._run.mail[subtask].append(lambda: self._run.readers[subtask].no_more_splits())
         self._run.woken.set()
