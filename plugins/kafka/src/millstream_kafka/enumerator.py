@@ -106,7 +106,7 @@ class KafkaEnumerator(SplitEnumerator):
         starts = self._lookup.find("KafkaSource(start=...)", self._source.start, partitions)
         stops: dict[tuple[str, int], int] = {}
         if self._source.stop is not None:
-            stops = self._lookup.find("KafkaSource(stop=...)", self._source.stop, partitions)
+            stops = self._lookup.find("KafkaSource(stop=...)", self._source.stop, partitions, to_come=True)
             begin = [partition for partition, offset in starts.items() if offset == OFFSET_BEGINNING]
             starts.update(self._lookup.beginnings(begin))
         ids = {topic.name: topic.topic_id for topic in topics}

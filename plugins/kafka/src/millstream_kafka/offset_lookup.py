@@ -41,11 +41,12 @@ class OffsetLookup:
         level = IsolationLevel.READ_COMMITTED if read_committed else IsolationLevel.READ_UNCOMMITTED
         self._level = level
 
-    def find(self, what: str, place: Offsets, partitions: Sequence[Partition]) -> dict[Partition, int]:
+    def find(self, what: str, place: Offsets, partitions: Sequence[Partition], *, to_come: bool = False) -> dict[Partition, int]:
         """The offset of a place in each partition; -2 for the first record there is.
 
         Args:
             what: the option, for errors.
+            to_come: the place may be behind all that is there now.
 
         Raises:
             InvalidArgument: the place says nothing of a partition, or an offset that is not there.
@@ -61,7 +62,7 @@ class OffsetLookup:
             return self._or_ends({partition: offset for partition, offset in found.items() if offset >= 0}, partitions)
         known = self._committed(partitions) if place.kind == "committed" else {(name, number): offset for name, number, offset in place.by_partition}
         known = {partition: known[partition] for partition in partitions if partition in known}
-        self._check_range(what, known)
+        self._check_range(what, known, to_come=to_come)
         missing = [partition for partition in partitions if partition not in known]
         if missing and place.otherwise == "fail":
             raise InvalidArgument(
@@ -106,12 +107,13 @@ class OffsetLookup:
             consumer.close()
         return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
 
-    def _check_range(self, what: str, offsets: dict[Partition, int]) -> None:
+    def _check_range(self, what: str, offsets: dict[Partition, int], *, to_come: bool) -> None:
         if not offsets:
             return
-        first, end = self.beginnings(list(offsets)), self.ends(list(offsets))
+        first, end = self.beginnings(list(offsets)), {} if to_come else self.ends(list(offsets))
         for (topic, partition), offset in offsets.items():
             place = (topic, partition)
-            if not first[place] <= offset <= end[place]:
+            if not first[place] <= offset <= end.get(place, offset):
                 value = f"offset {offset} in partition {partition} of topic {topic!r}"
-                raise InvalidArgument(what=what, value=value, allowed=f"an offset from {first[place]} to {end[place]}, which is what is there")
+                there = f"from {first[place]} on, which is the first" if to_come else f"from {first[place]} to {end[place]}, which is what is"
+                raise InvalidArgument(what=what, value=value, allowed=f"an offset {there} there")

@@ -49,7 +49,7 @@ class KafkaSource(Source[T]):
         deserializer: instead of a format: a function of KafkaRecord, for keys, headers and the rest. What it raises makes the message
             rejected input, for the source's `on_error`.
         start: where to begin when the job starts for the first time.
-        stop: where to end, found out at the same moment; None to read for ever.
+        stop: where to end, found out at the same moment; given offsets may be of records still to come. None to read for ever.
         group_id: group to which offsets are committed behind each checkpoint, for information.
         isolation_level: "read_committed" or "read_uncommitted".
         tombstones: what becomes of messages without a value: "fail" makes them rejected input, "skip" passes over them, "none" makes None of

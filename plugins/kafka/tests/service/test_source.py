@@ -97,6 +97,16 @@ def test_it_begins_at_given_offsets_and_where_a_group_has_committed(broker: Any)
     assert read(bounded(broker, topic, stop=stop)) == [b"0-0"]
 
 
+def test_it_waits_for_records_in_front_of_a_given_end(broker: Any) -> None:
+    topic = broker.topic()
+    broker.write(topic, [b"0"])
+    running = Running(KafkaSource(broker.bootstrap, topic, stop=Offsets.given({(topic, 0): 3})))
+    running.wait_for(1)
+    broker.write(topic, [b"1", b"2", b"3"])
+    assert running.job.result(30).status is JobStatus.FINISHED
+    assert running.values == [b"0", b"1", b"2"]
+
+
 def test_an_offset_that_is_not_there_is_refused_before_data_flows(broker: Any) -> None:
     topic = broker.topic()
     broker.write(topic, [b"0"])

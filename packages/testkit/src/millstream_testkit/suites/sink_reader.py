@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -83,7 +84,7 @@ def code_of(*objects: Any) -> dict[CodeType, str]:
 def follow_each_other(*readings: Sequence[Row]) -> bool:
     """Whether each of these readings, taken one after the other, has what the one before had: a target may show a moment later what was sent."""
     counted = [Counter(reading) for reading in readings]
-    return all(earlier <= later for earlier, later in zip(counted, counted[1:]))
+    return all(earlier <= later for earlier, later in itertools.pairwise(counted))
 
 
 def assert_reads_from_outside(attempts: Attempts) -> None:
