@@ -15,7 +15,6 @@ from millstream_testkit.processes.system import listed, workers_of
 NAMED = (
     "sink.write.mid_epoch",
     "sink.prepare.before",
-    "sink.prepare.mid",
     "sink.prepare.after",
     "task.snapshot.uploaded",
     "coordinator.acks.half",
@@ -25,7 +24,6 @@ NAMED = (
     "task.notify.received",
     "sink.commit.before",
     "sink.commit.mid",
-    "sink.commit.applied_no_ack",
     "sink.commit.after",
     "source.split.mid",
     "task.alignment.open",
@@ -36,14 +34,20 @@ NAMED = (
 )
 """Crash points at which a process kills itself."""
 
+OF_DELIVERY = {"exactly_once": ("sink.commit.applied_no_ack",), "exactly_once_2pc": ("sink.prepare.mid",)}
+
+AT_THE_BEGINNING = ("task.restore.mid", "sink.open.before_fence", "sink.open.after_fence")
+
 RANDOM_KILLS = {"a TaskManager": 10, "the JobManager": 4, "the program": 3, "the broker": 3}
 """Kills at random moments: how many of twenty, by whom they hit."""
 
 
-def named_faults(count: int, random: Random) -> list[ProcessFault]:
+def named_faults(count: int, delivery: str, random: Random) -> list[ProcessFault]:
     """One after the other; each armed in all processes as soon as the one before has struck."""
-    points = random.sample(NAMED, min(count, len(NAMED)))
-    return [ProcessFault(point, random.randint(1, 3), at_once=True) for point in points]
+    known = [*NAMED, *OF_DELIVERY[delivery]]
+    points = random.sample(known, min(count, len(known)))
+    # A process passes those of a restore and of the sink's opening once only.
+    return [ProcessFault(point, 1 if point in AT_THE_BEGINNING else random.randint(1, 3), at_once=True) for point in points]
 
 
 def random_kills(count: int, random: Random) -> list[str]:

@@ -6,7 +6,6 @@ import argparse
 import time
 
 from confluent_kafka import KafkaError, Message, Producer
-
 from readings import Plan
 
 BURST_S = 0.02

@@ -10,6 +10,8 @@ import json
 from collections.abc import Iterable
 from datetime import timedelta
 
+from readings import JITTER_MS, WINDOW_MS
+
 from millstream import (
     ProcessWindowFunction,
     StreamExecutionEnvironment,
@@ -20,7 +22,6 @@ from millstream import (
 )
 from millstream_kafka import KafkaSink, KafkaSource, Offsets
 from millstream_testkit.processes.armed import arm_faults
-from readings import JITTER_MS, WINDOW_MS
 
 
 def parsed(line: str) -> tuple[int, int, int, int]:

@@ -7,7 +7,6 @@ import uuid
 from dataclasses import dataclass, field
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
-
 from readings import Plan
 
 SHOWN = 5

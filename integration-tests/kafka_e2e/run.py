@@ -29,13 +29,13 @@ from pathlib import Path
 from random import Random
 
 from confluent_kafka.admin import AdminClient, NewTopic
-
 from faults import NAMED, Processes, kill, named_faults, random_kills
+from outside import Watching, read_all, verdict
+from readings import Plan
+
 from millstream_testkit.processes.armed import FAULTS_VARIABLE
 from millstream_testkit.processes.strikes import Strikes
 from millstream_testkit.services import KafkaService, ServiceUnavailable, running_kafka
-from outside import Watching, read_all, verdict
-from readings import Plan
 
 HERE = Path(__file__).parent
 PATIENCE_S = 90.0
@@ -70,7 +70,7 @@ class Run:
         self.checkpoints = folder / "checkpoints"
         (folder / "faults").mkdir()
         self.strikes = Strikes(folder / "faults")
-        self.strikes.plan(named_faults(case.named, self.random))
+        self.strikes.plan(named_faults(case.named, case.delivery, self.random))
         self.killed: Counter[str] = Counter()
         self.starts = 0
         self.job: subprocess.Popen[bytes] | None = None
@@ -80,7 +80,7 @@ class Run:
     def result(self) -> list[str]:
         """What is wrong with the output, after everything."""
         topics = [NewTopic(name, self.plan.partitions, 1, config={"retention.ms": "-1"}) for name in ("in", "out")]
-        admin = AdminClient({"bootstrap.servers": self.broker.bootstrap})  # must live as long as the answers
+        admin = AdminClient({"bootstrap.servers": self.broker.bootstrap, "log_level": 0})  # must live as long as the answers
         for made in admin.create_topics(topics).values():
             made.result(60)
         watching = Watching(self.broker.bootstrap, "out", self.plan.partitions)
@@ -189,7 +189,7 @@ class Run:
     def _done(self) -> str:
         at = Counter(self.strikes.planned()[strike.fault].point for strike in self.strikes.struck())
         kills = ", ".join(f"{victim} {times}x" for victim, times in sorted(self.killed.items()))
-        return f"killed: {kills}; at named points {at.total()}: {', '.join(at)}; the program was started {self.starts} times"
+        return f"killed: {kills}; at named points {at.total()} of {self.case.named}: {', '.join(at)}; the program was started {self.starts} times"
 
     def _last_words(self) -> str:
         return ":\n" + "\n".join(self.log.read_text(errors="replace").splitlines()[-40:]) if self.log.exists() else ""

@@ -11,37 +11,16 @@ from typing import Any
 
 import msgspec
 import pytest
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from millstream.formats import JsonLinesFormat
 from millstream_kafka import KafkaSink, KafkaSource, Offsets
 from millstream_testkit import SinkHarness, SinkSuite, SourceHarness, SourceSuite
 from millstream_testkit.oracle import Row
-from millstream_testkit.services import shared_kafka
+from millstream_testkit.services import messages_of, shared_kafka
 
 pytestmark = pytest.mark.usefixtures("millstream_kafka")
-
-
-def read_topic(bootstrap: str, topic: str, *, isolation: str = "read_committed") -> list[Any]:
-    """Every message that a stranger sees, in the order of each partition."""
-    settings = {"bootstrap.servers": bootstrap, "group.id": uuid.uuid4().hex, "isolation.level": isolation, "enable.partition.eof": True}
-    consumer = Consumer({**settings, "enable.auto.commit": False, "fetch.queue.backoff.ms": 5})
-    try:
-        partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
-        consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
-        found, left = [], set(partitions)
-        while left:
-            for message in consumer.consume(500, 0.05):
-                error = message.error()
-                if error is None:
-                    found.append(message)
-                else:
-                    assert error.code() == KafkaError._PARTITION_EOF, error
-                    left.discard(message.partition())
-        return found
-    finally:
-        consumer.close()
 
 
 def key_of_row(row: Row) -> str:
@@ -79,7 +58,7 @@ class ExactlyOnceHarness(SinkHarness):
 
     def read(self, target: str) -> Sequence[Row]:
         bootstrap, _, topic = target.partition("/")
-        return [tuple(json.loads(message.value())) for message in read_topic(bootstrap, topic)]
+        return [tuple(json.loads(message.value())) for message in messages_of(bootstrap, topic)]
 
 
 class AtLeastOnceHarness(ExactlyOnceHarness):
@@ -121,7 +100,7 @@ class BoundedSourceHarness(SourceHarness):
 
     def expected(self, origin: str) -> Sequence[Any]:
         bootstrap, _, topic = origin.partition("/")
-        return [json.loads(message.value()) for message in read_topic(bootstrap, topic) if message.value().startswith(b"{")]
+        return [json.loads(message.value()) for message in messages_of(bootstrap, topic) if message.value().startswith(b"{")]
 
     def lose(self, origin: str) -> bool:
         bootstrap, _, topic = origin.partition("/")

@@ -5,17 +5,16 @@ from __future__ import annotations
 import sys
 from difflib import get_close_matches
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 from click.shell_completion import CompletionItem
 
 from millstream.__about__ import __version__
+from millstream.cli.demo import PREFIX
+from millstream.cli.plugin_commands import command_of_plugin, offered_commands
 from millstream.cli.report import report
-from millstream.errors import InvalidArgument, MillstreamError
-
-if TYPE_CHECKING:
-    from millstream.plugins import PluginManager
+from millstream.errors import MillstreamError
 
 COMMANDS: Final = {
     "run": ("millstream.cli.run:run", "Run the job of a script."),
@@ -30,6 +29,7 @@ COMMANDS: Final = {
     "config": ("millstream.cli.config:config", "Show every setting, its value and where that is from."),
     "checkpoints": ("millstream.cli.checkpoints:checkpoints", "List, inspect, verify and compare checkpoints."),
     "doctor": ("millstream.cli.doctor.command:doctor", "Find what is wrong with this installation, its settings and storage, and a job."),
+    "demo": ("millstream.cli.demo:demo", "Run a demonstration against a real system, as plugins bring them along."),
     "completion": ("millstream.cli.completion:completion", "Print the script that completes commands in bash, zsh or fish."),
 }
 """Commands of core: where each is, and what `--help` says of it."""
@@ -46,8 +46,7 @@ class Millstream(click.Group):
             module, _, name = COMMANDS[cmd_name][0].partition(":")
             command: click.Command = getattr(import_module(module), name)
             return command
-        plugins = _plugins()
-        return _command_of_plugin(plugins, cmd_name) if cmd_name in _offered(plugins) else None
+        return command_of_plugin(cmd_name) if cmd_name in _own_names_of_plugins() else None
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
@@ -77,7 +76,7 @@ class Millstream(click.Group):
 
     def _abouts(self) -> list[tuple[str, str]]:
         """Name of each command, and what it does."""
-        offered = _offered(_plugins())
+        offered = _own_names_of_plugins()
         own = [(name, about) for name, (_, about) in COMMANDS.items()]
         return own + [(name, about) for name, about in offered.items() if name not in COMMANDS]
 
@@ -104,18 +103,6 @@ def app() -> None:
             reconfigure(errors="backslashreplace")
 
 
-def _plugins() -> PluginManager:
-    from millstream.plugins import default_manager  # most commands are core's own and need no plugin to be found
-
-    return default_manager()
-
-
-def _offered(plugins: PluginManager) -> dict[str, str]:
-    return {entry.name: entry.description for entry in plugins.entries("cli_command")}
-
-
-def _command_of_plugin(plugins: PluginManager, name: str) -> click.Command:
-    command = plugins.find("cli_command", name).load()
-    if not isinstance(command, click.Command):
-        raise InvalidArgument(what=f"the CLI command {name!r} of a plugin", value=repr(command), allowed="a click command")
-    return command
+def _own_names_of_plugins() -> dict[str, str]:
+    """Commands of plugins that stand beside those of core."""
+    return {name: about for name, about in offered_commands().items() if not name.startswith(PREFIX)}

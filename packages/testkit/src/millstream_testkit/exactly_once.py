@@ -14,13 +14,13 @@ import tempfile
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from millstream.ports import CRASH_POINTS
 from millstream_testkit.case import Crash, CrashCase
 from millstream_testkit.demands import DEFAULT_SEED
 from millstream_testkit.errors import HarnessUnusable
-from millstream_testkit.harness import SinkHarness, reference_of
+from millstream_testkit.harness import reference_of
 from millstream_testkit.job_folder import last_lines
 from millstream_testkit.job_process import AttemptOptions, JobProcess
 from millstream_testkit.oracle import compare
@@ -37,8 +37,25 @@ Job: TypeAlias = "Callable[[str, str], StreamExecutionEnvironment]"
 SourceOf: TypeAlias = "str | Path | Callable[[Path], object]"
 """Where the input is; or a function that writes it into a folder and returns where it is."""
 
-SinkOf: TypeAlias = "SinkHarness | type[SinkHarness] | Callable[[str], Iterable[Any]]"
-"""Reads the output as a stranger would: a function of the sink's text, or a harness."""
+SinkOf: TypeAlias = "Output | type[Output] | Callable[[str], Iterable[Any]]"
+"""Reads the output as a stranger would: a function of the sink's text; or what also makes and removes it, such as a SinkHarness."""
+
+
+@runtime_checkable
+class Output(Protocol):
+    """Makes what a job writes to, reads and removes it. Every SinkHarness does, and so does `services.KafkaOutput`."""
+
+    def create_target(self, folder: Path) -> str:
+        """Makes one, and returns how the job finds it."""
+
+    def read(self, target: str) -> Iterable[Any]:
+        """What a stranger finds there."""
+
+    def leftovers(self, target: str) -> Iterable[str]:
+        """What must not be left when the job is done."""
+
+    def drop_target(self, target: str) -> None:
+        """Removes it."""
 
 
 @contextmanager
@@ -101,12 +118,12 @@ class _Run:
     def __init__(self, subject: _Subject, folder: Path) -> None:
         folder.mkdir(parents=True)
         self._subject = subject
-        self._harness = subject.sink if isinstance(subject.sink, SinkHarness) else None
+        self._output = subject.sink if isinstance(subject.sink, Output) else None
         self.log = folder / "log"
         self._checkpoints = folder / "checkpoints"
         source = subject.source
         self.source = str(source(folder)) if callable(source) else str(source)
-        self.target = self._harness.create_target(folder) if self._harness else str(folder / "output")
+        self.target = self._output.create_target(folder) if self._output else str(folder / "output")
         self.problems: list[str] = []
 
     def arguments(self) -> list[str]:
@@ -115,7 +132,7 @@ class _Run:
 
     def read(self) -> list[Any]:
         """What a stranger finds."""
-        return list(self._harness.read(self.target) if self._harness else self._subject.sink(self.target))
+        return list(self._output.read(self.target) if self._output else self._subject.sink(self.target))
 
     def attempt(self, options: AttemptOptions, expected: Sequence[Any] | None) -> int | None:
         """Runs one process to its end, reading all the while."""
@@ -137,13 +154,13 @@ class _Run:
         verdict = compare(expected, self.read())
         if not verdict.exact:
             self.problems.append(str(verdict))
-        if self._harness is not None:
-            self.problems += [f"left behind: {left}" for left in self._harness.leftovers(self.target)]
+        if self._output is not None:
+            self.problems += [f"left behind: {left}" for left in self._output.leftovers(self.target)]
 
     def drop(self) -> None:
         """Removes the target."""
-        if self._harness is not None:
-            self._harness.drop_target(self.target)
+        if self._output is not None:
+            self._output.drop_target(self.target)
 
 
 class ExactlyOnceTest:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from millstream_testkit.services import KafkaService
+from millstream_testkit.services import KafkaService, messages_of
 
 
 @dataclass
@@ -43,24 +44,22 @@ class Broker:
             producer.abort_transaction(30)
         assert producer.flush(30) == 0
 
-    def read(self, topic: str, isolation: str = "read_committed") -> list[Any]:
-        settings = {"bootstrap.servers": self.bootstrap, "group.id": uuid.uuid4().hex, "isolation.level": isolation}
-        consumer = Consumer({**settings, "enable.partition.eof": True, "enable.auto.commit": False, "auto.offset.reset": "earliest"})
+    @contextmanager
+    def open_transaction(self, topic: str, values: Sequence[bytes]) -> Iterator[None]:
+        """Values that are written and not committed, for as long as this lasts."""
+        producer = Producer({"bootstrap.servers": self.bootstrap, "transactional.id": uuid.uuid4().hex})
+        producer.init_transactions(30)
+        producer.begin_transaction()
+        for value in values:
+            producer.produce(topic, value, partition=0)
+        assert producer.flush(30) == 0
         try:
-            left = set(consumer.list_topics(topic, timeout=30).topics[topic].partitions)
-            consumer.assign([TopicPartition(topic, number, 0) for number in left])
-            found = []
-            while left:
-                for message in consumer.consume(500, 0.05):
-                    error = message.error()
-                    if error is None:
-                        found.append(message)
-                    else:
-                        assert error.code() == KafkaError._PARTITION_EOF, error
-                        left.discard(message.partition())
-            return found
+            yield
         finally:
-            consumer.close()
+            producer.abort_transaction(30)
+
+    def read(self, topic: str, isolation: str = "read_committed") -> list[Any]:
+        return messages_of(self.bootstrap, topic, isolation)
 
 
 @pytest.fixture

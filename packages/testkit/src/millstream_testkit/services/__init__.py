@@ -8,5 +8,6 @@ from __future__ import annotations
 
 from millstream_testkit.services.errors import ServiceUnavailable
 from millstream_testkit.services.kafka import KafkaLogin, KafkaService, running_kafka, shared_kafka
+from millstream_testkit.services.kafka_topics import KafkaInput, KafkaOutput, messages_of
 
-__all__ = ["KafkaLogin", "KafkaService", "ServiceUnavailable", "running_kafka", "shared_kafka"]
+__all__ = ["KafkaInput", "KafkaLogin", "KafkaOutput", "KafkaService", "ServiceUnavailable", "messages_of", "running_kafka", "shared_kafka"]

@@ -1,0 +1,1 @@
+"""`millstream demo kafka`: readings of sensors through a real broker, exactly once."""
