@@ -8,5 +8,6 @@ from __future__ import annotations
 
 from millstream_testkit.services.errors import ServiceUnavailable
 from millstream_testkit.services.kafka import KafkaLogin, KafkaService, running_kafka, shared_kafka
+from millstream_testkit.services.network import NetworkProxy
 
-__all__ = ["KafkaLogin", "KafkaService", "ServiceUnavailable", "running_kafka", "shared_kafka"]
+__all__ = ["KafkaLogin", "KafkaService", "NetworkProxy", "ServiceUnavailable", "running_kafka", "shared_kafka"]
