@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +12,8 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from millstream_testkit.services.network import NetworkProxy, Ways
+from millstream_testkit.services import KafkaService, NetworkProxy, ServiceUnavailable
+from millstream_testkit.services.network import Ways
 
 WAIT_S = 10.0
 NOTHING_S = 0.2
@@ -262,7 +264,7 @@ def test_a_reset_is_one_for_both_sides_and_the_next_connection_works(proxy, conn
 def test_a_reset_by_one_side_is_passed_on_as_one(proxy, connect, server) -> None:
     client = connect()
     assert echoed(client, b"a") == b"a"
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
     assert server.wait_for_end() == "reset"
 
@@ -400,3 +402,10 @@ def test_what_makes_no_sense_is_refused_with_what_is_allowed(proxy) -> None:
         proxy.bandwidth(0)
     with pytest.raises(TimeoutError, match="within 0.01 s: Traffic"):
         proxy.wait_for(lambda traffic: False, 0.01)
+
+
+def test_a_broker_that_was_given_from_outside_has_no_proxy_and_says_how_to_get_one() -> None:
+    service = KafkaService("127.0.0.1:9092")
+    for ask in (lambda: service.proxy, lambda: service.proxied):
+        with pytest.raises(ServiceUnavailable, match=r"127\.0\.0\.1:9092 was given from outside.*running_kafka\(proxied=True\)"):
+            ask()

@@ -7,7 +7,7 @@ instead of a skip. Needs the extra `millstream-testkit[kafka]`.
 from __future__ import annotations
 
 from millstream_testkit.services.errors import ServiceUnavailable
-from millstream_testkit.services.kafka import KafkaLogin, KafkaService, running_kafka, shared_kafka
+from millstream_testkit.services.kafka import KafkaLogin, KafkaService, running_kafka, shared_kafka, shared_proxied_kafka
 from millstream_testkit.services.network import NetworkProxy
 
-__all__ = ["KafkaLogin", "KafkaService", "NetworkProxy", "ServiceUnavailable", "running_kafka", "shared_kafka"]
+__all__ = ["KafkaLogin", "KafkaService", "NetworkProxy", "ServiceUnavailable", "running_kafka", "shared_kafka", "shared_proxied_kafka"]

@@ -303,13 +303,24 @@ def _is_ready(admin: Any) -> bool:
 def shared_kafka() -> KafkaService:
     """The broker that all tests of this process share: started when it is first asked for, removed at the end of the process.
 
-    In a container it has a listener behind a proxy. Faults that a test switches on are for it to heal.
+    Raises:
+        ServiceUnavailable: there is none.
+    """
+    return _shared() if os.environ.get("MILLSTREAM_TEST_KAFKA", "") else shared_proxied_kafka()
+
+
+@cache
+def shared_proxied_kafka() -> KafkaService:
+    """The same with a listener behind a proxy: another broker only where one was given from outside. Whoever switches a fault on heals it.
 
     Raises:
         ServiceUnavailable: there is none.
     """
+    return _shared(proxied=True)
+
+
+def _shared(*, proxied: bool = False) -> KafkaService:
     stack = ExitStack()
-    given = os.environ.get("MILLSTREAM_TEST_KAFKA", "")
-    service = stack.enter_context(running_kafka(proxied=not given))
+    service = stack.enter_context(running_kafka(proxied=proxied))
     atexit.register(stack.close)
     return service
