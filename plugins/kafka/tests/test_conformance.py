@@ -83,13 +83,24 @@ class BoundedSourceHarness(SourceHarness):
     example_origin = "127.0.0.1:9092/example"
 
     def create_origin(self, folder: Path) -> str:
-        bootstrap, topic = shared_kafka().bootstrap, f"in-{uuid.uuid4().hex}"
+        service, topic = shared_kafka(), f"in-{uuid.uuid4().hex}"
+        bootstrap = service.bootstrap if service.network is None else service.proxied
         client = AdminClient({"bootstrap.servers": bootstrap})
         client.create_topics([NewTopic(topic, 3, 1)])[topic].result()
         produced(bootstrap, topic, [(number % 3, b'{"number": %d}' % number) for number in range(60)])
         return f"{bootstrap}/{topic}"
 
+    def hang(self, origin: str) -> bool:
+        network = shared_kafka().network
+        if network is None:  # a broker that was given from outside cannot be made to
+            return False
+        network.cut()
+        return True
+
     def drop_origin(self, origin: str) -> None:
+        network = shared_kafka().network
+        if network is not None:
+            network.heal()
         bootstrap, _, topic = origin.partition("/")
         client = AdminClient({"bootstrap.servers": bootstrap})
         client.delete_topics([topic])[topic].result()

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from millstream_testkit.demands import DEFAULT_SEED, demand_of
-from millstream_testkit.services.fixtures import millstream_kafka
+from millstream_testkit.services.fixtures import millstream_kafka, millstream_proxied_kafka
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from millstream_testkit.report.model import Entry, Outcome, Report
 
-__all__ = ["millstream_kafka"]
+__all__ = ["millstream_kafka", "millstream_proxied_kafka"]
 
 _ENDINGS = (".txt", ".json", ".xml")
 _TIMEOUT_S = 300

@@ -66,6 +66,7 @@ _AWAY: Final = frozenset(
         KafkaError._RESOLVE,
         KafkaError._TIMED_OUT,
         KafkaError._TIMED_OUT_QUEUE,
+        KafkaError._MSG_TIMED_OUT,
         KafkaError.REQUEST_TIMED_OUT,
     }
 )

@@ -84,7 +84,7 @@ class Transactions:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)  # of the way in which it reads its own files
                 from kafka import KafkaAdminClient
-                from kafka.errors import KafkaError
+                from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, NodeNotReadyError, RequestTimedOutError
         except ImportError as error:
             raise SettingRefused(
                 what='KafkaSink(delivery="exactly_once_2pc")',
@@ -93,6 +93,7 @@ class Transactions:
                 fix='Install millstream-kafka[2pc], or choose delivery="exactly_once"',
             ) from error
         self._error = KafkaError
+        self._away = KafkaConnectionError, KafkaTimeoutError, NodeNotReadyError, RequestTimedOutError
         try:
             self._admin: Any = KafkaAdminClient(bootstrap_servers=self._servers.split(","), **translated(connection))
         except KafkaError as error:
@@ -138,7 +139,8 @@ class Transactions:
         try:
             return ask(*arguments)
         except self._error as error:
-            raise KafkaFailed(bootstrap_servers=self._servers, doing=doing, reason=f"{type(error).__name__}: {error}") from error
+            kind = KafkaUnreachable if isinstance(error, self._away) else KafkaFailed
+            raise kind(bootstrap_servers=self._servers, doing=doing, reason=f"{type(error).__name__}: {error}") from error
 
     def close(self) -> None:
         """Releases its connections."""

@@ -37,6 +37,7 @@ def test_a_message_of_the_client_is_not_repeated_for_a_while_and_is_a_warning_at
     [
         (KafkaError._TRANSPORT, KafkaUnreachable, True),
         (KafkaError._TIMED_OUT, KafkaUnreachable, True),
+        (KafkaError._MSG_TIMED_OUT, KafkaUnreachable, True),
         (KafkaError._AUTHENTICATION, KafkaRefused, False),
         (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaRefused, False),
         (KafkaError.INVALID_TRANSACTION_TIMEOUT, KafkaRefused, False),

@@ -7,7 +7,19 @@ instead of a skip. Needs the extra `millstream-testkit[kafka]`.
 from __future__ import annotations
 
 from millstream_testkit.services.errors import ServiceUnavailable
-from millstream_testkit.services.kafka import KafkaLogin, KafkaService, running_kafka, shared_kafka
+from millstream_testkit.services.kafka import KafkaLogin, KafkaService, running_kafka, shared_kafka, shared_proxied_kafka
 from millstream_testkit.services.kafka_topics import KafkaInput, KafkaOutput, messages_of
+from millstream_testkit.services.network import NetworkProxy
 
-__all__ = ["KafkaInput", "KafkaLogin", "KafkaOutput", "KafkaService", "ServiceUnavailable", "messages_of", "running_kafka", "shared_kafka"]
+__all__ = [
+    "KafkaInput",
+    "KafkaLogin",
+    "KafkaOutput",
+    "KafkaService",
+    "NetworkProxy",
+    "ServiceUnavailable",
+    "messages_of",
+    "running_kafka",
+    "shared_kafka",
+    "shared_proxied_kafka",
+]

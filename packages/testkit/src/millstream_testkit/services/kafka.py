@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from millstream_testkit.services.containers import Container
 from millstream_testkit.services.errors import ServiceUnavailable
+from millstream_testkit.services.network import NetworkProxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -71,11 +72,39 @@ class KafkaService:
         bootstrap: its address, for `bootstrap.servers`.
         login: another listener of the same broker; None where it has none.
         container: what it runs in; None for a broker that was given from outside.
+        network: in front of a listener of the broker that names it as its address; None where it has none.
     """
 
     bootstrap: str
     login: KafkaLogin | None = None
     container: Container | None = field(default=None, repr=False)
+    network: NetworkProxy | None = field(default=None, repr=False)
+
+    @property
+    def proxy(self) -> NetworkProxy:
+        """The network between the broker and who reaches it at `proxied`, with faults to switch on and off.
+
+        Raises:
+            ServiceUnavailable: the broker has no listener behind a proxy.
+        """
+        if self.network is None:
+            given = self.container is None
+            raise ServiceUnavailable(
+                service="kafka behind a network proxy",
+                reason=f"the broker at {self.bootstrap} "
+                + ("was given from outside: it tells clients its own address, and they leave the proxy out" if given else "was started without one"),
+                fix="Unset MILLSTREAM_TEST_KAFKA, or use running_kafka(proxied=True)" if given else "Use running_kafka(proxied=True)",
+            )
+        return self.network
+
+    @property
+    def proxied(self) -> str:
+        """Its address through the proxy, for `bootstrap.servers`. All that clients then learn of the broker leads through it, too.
+
+        Raises:
+            ServiceUnavailable: likewise.
+        """
+        return self.proxy.address
 
     def owned(self) -> Container:
         """What it runs in.
@@ -122,49 +151,60 @@ class KafkaService:
 
 
 @contextmanager
-def running_kafka(*, version: str | None = None, settings: Mapping[str, str] | None = None, login: bool = False) -> Iterator[KafkaService]:
+def running_kafka(
+    *, version: str | None = None, settings: Mapping[str, str] | None = None, login: bool = False, proxied: bool = False
+) -> Iterator[KafkaService]:
     """A broker that answers: the one at MILLSTREAM_TEST_KAFKA, else one of its own in a container, removed afterwards.
 
     Args:
         version: of Kafka, for a container; None for MILLSTREAM_TEST_KAFKA_VERSION or a recent one.
         settings: of the broker, in addition; they ask for a container whatever address is given.
         login: with a second listener that asks for TLS and a password; likewise.
+        proxied: with another listener behind a network that fails when told to; likewise.
 
     Raises:
         ServiceUnavailable: there is none.
     """
     given = os.environ.get("MILLSTREAM_TEST_KAFKA", "")
-    if given and not settings and not login and version is None:
+    if given and not settings and not login and not proxied and version is None:
         service = KafkaService(given)
         service.wait_until_ready()
         yield service
         return
-    service = _start(version or os.environ.get("MILLSTREAM_TEST_KAFKA_VERSION") or VERSION, settings or {}, with_login=login)
-    try:
+    chosen = version or os.environ.get("MILLSTREAM_TEST_KAFKA_VERSION") or VERSION
+    behind, at = free_ports(2)
+    with ExitStack() as stack:
+        network = stack.enter_context(NetworkProxy(f"127.0.0.1:{behind}", port=at)) if proxied else None
+        service = _start(chosen, settings or {}, network, with_login=login)
+        stack.callback(service.owned().remove)
         service.wait_until_ready()
         yield service
-    finally:
-        service.owned().remove()
 
 
-def _start(version: str, settings: Mapping[str, str], *, with_login: bool) -> KafkaService:
+def _start(version: str, settings: Mapping[str, str], network: NetworkProxy | None, *, with_login: bool) -> KafkaService:
     broker, controller, secure = free_ports(3)
     listeners = {"PLAINTEXT": broker, "CONTROLLER": controller}
+    advertised = {"PLAINTEXT": f"127.0.0.1:{broker}"}
     more: dict[str, str] = {}
     scram, login = "", None
     if with_login:
         listeners["SASL_SSL"] = secure
+        advertised["SASL_SSL"] = f"127.0.0.1:{secure}"
         login, more = _login(secure)
         scram = f"--add-scram SCRAM-SHA-256=[name={login.username},password={login.password}]"
+    if network is not None:
+        # A client asks the broker for addresses and goes on with those. The ones of this listener are the proxy's.
+        listeners["PROXIED"] = int(network.target.rpartition(":")[2])
+        advertised["PROXIED"] = network.address
     properties = {
         "process.roles": "broker,controller",
         "node.id": "1",
         "controller.quorum.voters": f"1@127.0.0.1:{controller}",
         "listeners": ",".join(f"{name}://{'127.0.0.1' if name == 'CONTROLLER' else '@LISTENS_ON@'}:{port}" for name, port in listeners.items()),
-        "advertised.listeners": ",".join(f"{name}://127.0.0.1:{port}" for name, port in listeners.items() if name != "CONTROLLER"),
+        "advertised.listeners": ",".join(f"{name}://{address}" for name, address in advertised.items()),
         "inter.broker.listener.name": "PLAINTEXT",
         "controller.listener.names": "CONTROLLER",
-        "listener.security.protocol.map": ",".join(f"{name}:{'PLAINTEXT' if name == 'CONTROLLER' else name}" for name in listeners),
+        "listener.security.protocol.map": ",".join(f"{name}:{'SASL_SSL' if name == 'SASL_SSL' else 'PLAINTEXT'}" for name in listeners),
         "log.dirs": _DATA,
         **_QUICK,
         **more,
@@ -176,9 +216,9 @@ def _start(version: str, settings: Mapping[str, str], *, with_login: bool) -> Ka
         "SCRAM": scram,
         "KAFKA_HEAP_OPTS": "-Xmx512m",
     }
-    ports = [broker, secure] if with_login else [broker]
+    ports = [port for name, port in listeners.items() if name != "CONTROLLER"]
     container = Container("kafka", (f"millstream-it/kafka:{version}", f"apache/kafka:{version}"), _COMMAND, environment, ports)
-    return KafkaService(f"127.0.0.1:{broker}", login, container)
+    return KafkaService(f"127.0.0.1:{broker}", login, container, network)
 
 
 def _login(port: int) -> tuple[KafkaLogin, dict[str, str]]:
@@ -266,7 +306,21 @@ def shared_kafka() -> KafkaService:
     Raises:
         ServiceUnavailable: there is none.
     """
+    return _shared() if os.environ.get("MILLSTREAM_TEST_KAFKA", "") else shared_proxied_kafka()
+
+
+@cache
+def shared_proxied_kafka() -> KafkaService:
+    """The same with a listener behind a proxy: another broker only where one was given from outside. Whoever switches a fault on heals it.
+
+    Raises:
+        ServiceUnavailable: there is none.
+    """
+    return _shared(proxied=True)
+
+
+def _shared(*, proxied: bool = False) -> KafkaService:
     stack = ExitStack()
-    service = stack.enter_context(running_kafka())
+    service = stack.enter_context(running_kafka(proxied=proxied))
     atexit.register(stack.close)
     return service
