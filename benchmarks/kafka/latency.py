@@ -1,4 +1,6 @@
-"""How long a record takes from the call that produces it to the call that consumes it behind the job: `python latency.py CASE BOOTSTRAP INPUT OUTPUT SECONDS`.
+"""How long a record takes from the call that produces it to the call that consumes it behind the job.
+
+    python latency.py bare|millstream|commit BOOTSTRAP INPUT OUTPUT SECONDS
 
 1,000 records a second, each with the time of its sending. One thread sends and one receives, in a process of their own; the loop or the job
 is another process. `commit` measures an exactly-once job instead: from the moment a checkpoint is complete, by the job's own notice, until a
@@ -18,9 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, Producer, TopicPartition
-
 from cases import longer
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 PER_S = 1_000
 PARTITIONS = 4
@@ -74,8 +75,8 @@ class Ends:
         self.took_ns: list[tuple[int, int]] = []  # sent, received
         self.over = threading.Event()
         self._producer = Producer({"bootstrap.servers": bootstrap, **LINGER})
-        settings = {"bootstrap.servers": bootstrap, "group.id": "receiver", "auto.offset.reset": "earliest", "isolation.level": "read_committed", **QUICK}
-        self._consumer = Consumer(settings)
+        settings = {"bootstrap.servers": bootstrap, "group.id": "receiver", "auto.offset.reset": "earliest", **QUICK}
+        self._consumer = Consumer({**settings, "isolation.level": "read_committed"})
         self._consumer.assign([TopicPartition(output, number, 0) for number in range(PARTITIONS)])
         self._topic = topic
         self._threads = [threading.Thread(target=self._send), threading.Thread(target=self._receive)]
@@ -90,12 +91,12 @@ class Ends:
             thread.join()
 
     def _send(self) -> None:
-        begun_s, number = time.perf_counter(), 0
+        begun_s, sent = time.perf_counter(), 0
         while not self.over.is_set():
             due = int((time.perf_counter() - begun_s) * PER_S)
-            for number in range(number, due):
-                self._producer.produce(self._topic, str(time.time_ns()).encode(), partition=number % PARTITIONS)
-            number = max(number, due)
+            while sent < due:
+                self._producer.produce(self._topic, str(time.time_ns()).encode(), partition=sent % PARTITIONS)
+                sent += 1
             self._producer.poll(0)
             time.sleep(0.0005)
         self._producer.flush(10)

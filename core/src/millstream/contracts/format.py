@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 T = TypeVar("T")
 
@@ -42,6 +45,10 @@ class Encoder(ABC, Generic[T]):
     @abstractmethod
     def encode(self, value: T) -> bytes:
         """One record, without a line end. Raises TypeError or ValueError for a value the format cannot carry."""
+
+    def encode_many(self, values: Sequence[T]) -> list[bytes]:
+        """Several, each by itself. Raises as `encode` does without saying for which: the caller then encodes one by one."""
+        return [self.encode(value) for value in values]
 
 
 class Format(ABC, Generic[T]):

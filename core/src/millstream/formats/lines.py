@@ -24,6 +24,11 @@ class LineEncoder(Encoder[T]):
     def encode_lines(self, values: Sequence[T]) -> bytes:
         r"""All values in order, each followed by `\n`. Raises TypeError or ValueError as `encode` does; then nothing was encoded."""
 
+    def encode_many(self, values: Sequence[T]) -> list[bytes]:
+        # Records hold no line end, so what was made in one go can be taken apart.
+        *records, _ = self.encode_lines(values).split(b"\n")
+        return records
+
 
 class LineFormat(Format[T]):
     """A format that can stand in a text file.

@@ -43,6 +43,9 @@ class RawEncoder(LineEncoder[bytes]):
             raise TypeError(msg)
         return value
 
+    def encode_many(self, values: Sequence[bytes]) -> list[bytes]:
+        return list(values) if set(map(type, values)) <= {bytes} else [self.encode(value) for value in values]
+
     def encode_lines(self, values: Sequence[bytes]) -> bytes:
         for value in values:
             if b"\n" in self.encode(value) or value.endswith(b"\r"):

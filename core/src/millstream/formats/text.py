@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 _LINE_BY_LINE_ALIKE: Final = frozenset({"utf-8", "ascii", "iso8859-1", "iso8859-15", "cp1252"})
-"""Encodings without shift states: many lines may be decoded in one go. By the names that `codecs.lookup` gives."""
+"""Encodings without shift states: many lines may be decoded, and encoded, in one go. By the names that `codecs.lookup` gives."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,10 @@ class TextEncoder(LineEncoder[str]):
 
     def __init__(self, encoding: str) -> None:
         self._encoding = encoding
+        self._many_at_once = codecs.lookup(encoding).name in _LINE_BY_LINE_ALIKE
+
+    def encode_many(self, values: Sequence[str]) -> list[bytes]:
+        return super().encode_many(values) if self._many_at_once else [self.encode(value) for value in values]
 
     def encode(self, value: str) -> bytes:
         return self.encode_lines([value])[:-1]

@@ -10,7 +10,7 @@ from millstream.ports import crash_point
 from millstream_kafka.capabilities import PLAIN
 from millstream_kafka.client import Client, KafkaError
 from millstream_kafka.deliveries import Deliveries
-from millstream_kafka.producing import produce
+from millstream_kafka.producing import produce, produce_values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,16 +41,26 @@ class AtLeastOnceWriter(SinkWriter[T]):
         self._client = Client(target.connection, "KafkaSink")
         target.check(self._client)
         self._maker = target.maker()
+        self._topic: Any = target.topic
         self._reject = context.reject
         self._deliveries = Deliveries()
         self._producer = self._client.producer({**target.settings(), "on_delivery": self._deliveries.report, "delivery.report.only.error": True})
 
     def write(self, values: Sequence[T], timestamps: Sequence[int] | None) -> None:
-        messages = self._maker.valid_messages(values, timestamps, self._reject)
-        produce(self._client, self._producer, messages)
+        plain = self._plain_values(values)
+        if plain is not None:
+            produce_values(self._client, self._producer, self._topic, plain, timestamps)
+        else:
+            produce(self._client, self._producer, self._maker.valid_messages(values, timestamps, self._reject))
         self._producer.poll(0)
         self._raise_failures()
         crash_point("sink.write.mid_epoch")
+
+    def _plain_values(self, values: Sequence[T]) -> list[bytes] | None:
+        try:
+            return self._maker.plain_values(values)
+        except Exception:  # noqa: BLE001 - some record is at fault: which, is found by trying each
+            return None
 
     def flush(self) -> None:
         crash_point("sink.prepare.before")

@@ -109,6 +109,7 @@ class MarkerTopic:
         """Removes the markers of a run that is over."""
         markers = self._read(range(self._count), patience_s, strict=False)
         producer = self._client.producer(target.settings())
+        producer.list_topics(self._name, timeout=_HELLO_S)  # connects: else the first message waits half a second for a timer of the library
         produce(self._client, producer, [self.message(key, None) for key in markers if _is_of_run(key, run)])
         producer.flush(_HELLO_S)
 

@@ -67,11 +67,13 @@ class MessageMaker(Generic[T]):
     ) -> None:
         self._topic = topic
         self._encode = encoder.encode
+        self._encode_many = encoder.encode_many
         self._key = key
         self._headers = headers
         self._partition = partition
         self._limit_bytes = limit_bytes
         self._large = limit_bytes - OVERHEAD_BYTES - 1024
+        self._is_plain = isinstance(topic, str) and key is None and headers is None and partition is None
 
     def message(self, record: T, timestamp: int | None) -> OutgoingMessage:
         """The message of a record.
@@ -95,9 +97,26 @@ class MessageMaker(Generic[T]):
 
     def messages(self, records: Sequence[T], timestamps: Sequence[int] | None) -> list[OutgoingMessage]:
         """The messages of some records."""
+        values = self.plain_values(records)
+        if values is not None:
+            topic: Any = self._topic
+            if timestamps is None:
+                return [OutgoingMessage(topic, value) for value in values]
+            return [OutgoingMessage(topic, value, None, timestamp) for value, timestamp in zip(values, timestamps, strict=True)]
         if timestamps is None:
             return [self.message(record, None) for record in records]
         return list(map(self.message, records, timestamps))
+
+    def plain_values(self, records: Sequence[T]) -> list[bytes] | None:
+        """The values of the messages, where the topic is one for all, there is nothing else in them, and none is near the limit; else None.
+
+        Raises:
+            TypeError, ValueError: as `message` does.
+        """
+        if not self._is_plain or type(None) in map(type, records):  # not `None in records`: who knows how they compare
+            return None
+        values = self._encode_many(records)
+        return values if max(map(len, values), default=0) <= self._large else None
 
     def valid_messages(
         self, records: Sequence[T], timestamps: Sequence[int] | None, reject: Callable[[object, Exception], None]
