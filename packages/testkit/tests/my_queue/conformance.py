@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from millstream_my_queue import MyQueueSink, MyQueueSource
+
 from millstream_testkit import Row, SinkHarness, SinkSuite, SourceHarness, SourceSuite
 
 

@@ -11,11 +11,12 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from millstream_my_queue.capabilities import SINK
+
 from millstream.contracts.guarantee import SinkCapabilities
 from millstream.contracts.sink import EndedRun, SinkContext
 from millstream.contracts.write_ahead import Marker, WriteAheadLanes, WriteAheadSink
 from millstream.errors import Fenced
-from millstream_my_queue.capabilities import SINK
 
 
 def connect(url: str) -> sqlite3.Connection:

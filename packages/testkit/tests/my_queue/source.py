@@ -12,6 +12,8 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from millstream_my_queue.capabilities import SOURCE
+
 from millstream.contracts.guarantee import SourceCapabilities
 from millstream.contracts.source import (
     EnumeratorContext,
@@ -23,7 +25,6 @@ from millstream.contracts.source import (
     Split,
     SplitEnumerator,
 )
-from millstream_my_queue.capabilities import SOURCE
 
 
 @dataclass(frozen=True)
