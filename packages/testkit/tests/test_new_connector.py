@@ -22,6 +22,10 @@ from millstream.cli.app import app
 WRITTEN_BY_AN_AUTHOR = Path(__file__).parent / "my_queue"
 LONGEST = "abcdefghijklmnopqrstuvwxyz012345"
 QUICK = ("-m", "not faults")
+LIMIT_S = 150
+"""Of a process. All of this file is about a minute of processor time; the limit is for machines that do something else, too."""
+
+SLOW = pytest.mark.timeout(LIMIT_S + 30)
 
 
 def invoke(*arguments: str) -> Result:
@@ -35,19 +39,19 @@ def written(folder: Path, name: str = "my-queue") -> Path:
     return folder
 
 
-def run(folder: Path, *command: str, site: Path | None = None, limit_s: float = 60) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *command: str, site: Path | None = None) -> subprocess.CompletedProcess[str]:
     """A module of this Python, run in a folder; `site` holds what is installed beside the test kit."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "MILLSTREAM", "PYTHONPATH"))}
     environment |= {"COLUMNS": "200", "NO_COLOR": "1"} | ({"PYTHONPATH": str(site)} if site else {})
     words = [sys.executable, "-m", *command]
-    return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=limit_s, check=False)
+    return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False)
 
 
-def run_its_tests(folder: Path, *options: str, site: Path | None = None, limit_s: float = 60) -> tuple[subprocess.CompletedProcess[str], Any]:
+def run_its_tests(folder: Path, *options: str, site: Path | None = None) -> tuple[subprocess.CompletedProcess[str], Any]:
     """What the package's own tests print, and the connectors of their report, by name."""
     report = folder / "report.json"
     common = ("-q", "-p", "no:cacheprovider", f"--basetemp={folder.parent / 'its-tmp'}", f"--millstream-report={report}")
-    done = run(folder, "pytest", *common, *options, site=site, limit_s=limit_s)
+    done = run(folder, "pytest", *common, *options, site=site)
     connectors = json.loads(report.read_text())["connectors"] if report.exists() else []
     return done, {connector["connector"]: connector for connector in connectors}
 
@@ -166,14 +170,14 @@ def test_a_new_package_has_the_style_that_it_asks_for(name: str, tmp_path: Path)
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.timeout(120)
+@SLOW
 def test_the_types_of_a_new_package_are_right(tmp_path: Path) -> None:
     folder = written(tmp_path / "package")
-    done = run(folder, "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), limit_s=110)
+    done = run(folder, "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"))
     assert done.stdout == "Success: no issues found in 7 source files\n", done.stdout + done.stderr
 
 
-@pytest.mark.timeout(120)
+@SLOW
 def test_the_tests_of_a_new_package_say_what_to_write(tmp_path: Path) -> None:
     folder = written(tmp_path / "package")
     done, connectors = run_its_tests(folder, *QUICK, "-o", "pythonpath=src")
@@ -186,7 +190,7 @@ def test_the_tests_of_a_new_package_say_what_to_write(tmp_path: Path) -> None:
     assert [outcomes(connector) for connector in connectors.values()] == [{"failed", "not run"}] * 2
 
 
-@pytest.mark.timeout(120)
+@SLOW
 def test_with_harnesses_that_are_written_they_say_what_to_write_of_source_and_sink(tmp_path: Path) -> None:
     folder = written(tmp_path / "package")
     shutil.copy(WRITTEN_BY_AN_AUTHOR / "conformance.py", folder / "tests/test_conformance.py")
@@ -200,7 +204,7 @@ def test_with_harnesses_that_are_written_they_say_what_to_write_of_source_and_si
 # --- what becomes of it
 
 
-@pytest.mark.timeout(120)
+@SLOW
 def test_an_installed_package_is_listed_and_keeps_its_contracts(implemented: tuple[Path, Path]) -> None:
     folder, site = implemented
     listed = run(folder, "millstream", "plugins", site=site).stdout
@@ -209,7 +213,7 @@ def test_an_installed_package_is_listed_and_keeps_its_contracts(implemented: tup
     assert "write-ahead, atomic marker, fencing, visible only committed" in listed
     assert "Not loaded" not in listed
 
-    done, connectors = run_its_tests(folder, *QUICK, site=site, limit_s=100)
+    done, connectors = run_its_tests(folder, *QUICK, site=site)
     assert done.returncode == 0, done.stdout
     assert {name: outcomes(connector) for name, connector in connectors.items()} == {
         "MyQueueSource": {"passed", "not run"},
@@ -219,11 +223,12 @@ def test_an_installed_package_is_listed_and_keeps_its_contracts(implemented: tup
 
 
 @pytest.mark.faults
-@pytest.mark.timeout(120)
+@SLOW
 def test_an_installed_package_is_killed_by_its_own_tests_and_survives(implemented: tuple[Path, Path]) -> None:
     folder, site = implemented
-    some = "between_any_two_calls_of_a_commit or (TestMyQueueSource and crash and source)"
-    done, connectors = run_its_tests(folder, "-m", "faults", "-k", some, site=site, limit_s=110)
+    # A few, because what is tested here is that they work with a package that is installed: the suites have tests of their own.
+    some = "calls_of_a_commit[8/16] or calls_of_a_commit[16/16] or (TestMyQueueSource and checkpoint.)"
+    done, connectors = run_its_tests(folder, "-m", "faults", "-k", some, site=site)
     assert done.returncode == 0, done.stdout
     killed = {name: {demand["demand"] for demand in connector["demands"] if demand["outcome"] == "passed"} for name, connector in connectors.items()}
     assert killed == {"MyQueueSource": {"crash_at_every_point"}, "MyQueueSink": {"crash_between_any_two_calls_of_a_commit"}}
