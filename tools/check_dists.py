@@ -18,6 +18,7 @@ VERSION_LIMIT_MS = 100
 ROUNDS = 11
 EXPECTED_PLUGINS = ("memory", "filesystem", "kafka", "prometheus")
 EXPECTED_DISTS = 7
+TEMPLATES = Path(__file__).parents[1] / "packages/testkit/src/millstream_testkit/new/connector"
 
 
 def main() -> int:
@@ -54,7 +55,22 @@ def check(kind: str, files: list[Path], folder: Path) -> list[str]:
     print(listing.stdout + listing.stderr)
     if listing.returncode != 0:
         problems.append(f"{kind}: `millstream plugins` ended with exit code {listing.returncode}")
-    return problems + [f"{kind}: `millstream plugins` does not list {name}" for name in EXPECTED_PLUGINS if name not in listing.stdout]
+    problems += [f"{kind}: `millstream plugins` does not list {name}" for name in EXPECTED_PLUGINS if name not in listing.stdout]
+    return problems + [f"{kind}: {problem}" for problem in new_connector_problems(command, folder / "new-connector")]
+
+
+def new_connector_problems(command: str, package: Path) -> list[str]:
+    """What `millstream new connector` of the installed distributions does not write: its templates are data, which a build may leave out."""
+    written = subprocess.run([command, "new", "connector", "my-queue", "--directory", str(package)], capture_output=True, text=True, check=False)
+    if written.returncode != 0:
+        return [f"`millstream new connector` ended with exit code {written.returncode}:\n{written.stderr}"]
+    expected = {str(path.relative_to(TEMPLATES)).removesuffix(".template").replace("PACKAGE", "millstream_my_queue") for path in files_in(TEMPLATES)}
+    found = {str(path.relative_to(package)) for path in files_in(package)}
+    return [] if found == expected else [f"`millstream new connector` wrote {sorted(found)} instead of {sorted(expected)}"]
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 def median_start_ms(command: str) -> float:

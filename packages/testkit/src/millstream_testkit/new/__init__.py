@@ -1,0 +1,1 @@
+"""`millstream new`: packages for people who write a connector of their own."""
