@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from millstream.plugins import SinkEntry, SourceEntry, hookimpl
+from millstream.plugins import CliCommandEntry, SinkEntry, SourceEntry, hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,4 +31,13 @@ def millstream_sinks() -> Iterator[SinkEntry]:
         options="millstream_kafka.sink:KafkaSink",
         capabilities="millstream_kafka.capabilities:WRITE_AHEAD",
         guarantees=("exactly_once", "at_least_once"),
+    )
+
+
+@hookimpl
+def millstream_cli_commands() -> Iterator[CliCommandEntry]:
+    yield CliCommandEntry(
+        name="kafka",
+        factory="millstream_kafka.commands.kafka:kafka",
+        description="Look up and end transactions of Kafka",
     )
