@@ -21,6 +21,9 @@ from millstream_kafka.settings import SECRETS, Connection, connection
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+# What the library tells of connections is in the error that is raised; without logging set up it would stand on stderr as well.
+logging.getLogger("millstream.kafka").addHandler(logging.NullHandler())
+
 F = TypeVar("F", bound="Callable[..., Any]")
 
 COMMAND: Final = Asker(
@@ -89,8 +92,6 @@ def connected(servers: str, settings: tuple[str, ...], timeout_s: float) -> Iter
         SettingRefused: a setting is unknown or not for the user to choose, or the second client is not installed.
         KafkaUnreachable, KafkaRefused: the brokers do not answer, or refuse the login.
     """
-    # What the library tells of connections is in the error that is raised; without logging set up it would stand on stderr as well.
-    logging.getLogger("millstream.kafka").addHandler(logging.NullHandler())
     described = described_connection(servers, settings)
     client = Client(described, COMMAND.what)
     try:
