@@ -220,7 +220,9 @@ def test_only_the_transaction_of_the_given_producer_and_epoch_is_ended(broker: A
 @pytest.fixture
 def attempts(broker: Any, topic: str, name: str) -> Iterator[Any]:
     """Writers of a two-phase sink, one attempt after the other."""
-    sink = KafkaSink[bytes](broker.bootstrap, topic, delivery="exactly_once_2pc", transactional_id_prefix=name, marker_topic=f"markers-{name}").resolve()
+    sink = KafkaSink[bytes](
+        broker.bootstrap, topic, delivery="exactly_once_2pc", transactional_id_prefix=name, marker_topic=f"markers-{name}"
+    ).resolve()
     writers = []
 
     def attempt(number: int) -> Any:
@@ -380,4 +382,7 @@ def test_a_wrong_password_is_told_and_shown_nowhere(unprivileged: Command, monke
 def test_a_login_of_a_kind_that_the_second_client_lacks_is_refused(guarded: KafkaService) -> None:
     result = Command(guarded.bootstrap, "--setting", "sasl.kerberos.principal=p")("list")
     assert result.exit_code == 1
-    assert "--setting sets 'sasl.kerberos.principal': kafka-python, the second client library of `millstream kafka transactions`, has no" in result.stderr
+    assert (
+        "--setting sets 'sasl.kerberos.principal': kafka-python, the second client library of `millstream kafka transactions`, has no"
+        in result.stderr
+    )

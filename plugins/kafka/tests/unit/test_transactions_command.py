@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
 from millstream.cli.app import app
-from millstream_kafka.commands import connecting
+from millstream_kafka.commands import connecting, transactions
 from millstream_kafka.commands.connecting import Connected, described_connection
 from millstream_kafka.commands.ending import check, decide, fence, patiently
 from millstream_kafka.commands.texts import partitions_text, plain, print_description
@@ -28,8 +31,6 @@ def invoke(*arguments: str, servers: str = NOBODY) -> Result:
 
 
 def changed(**fields: Any) -> Description:
-    import msgspec
-
     return msgspec.structs.replace(OPEN, **fields)
 
 
@@ -197,7 +198,9 @@ def test_the_coordinator_is_told_again_while_it_is_busy_and_asked_until_it_is_do
     assert coordinator.told == [(Handle(1, "orders-1", 12, 3), verb == "commit")] * 3
 
 
-@pytest.mark.parametrize(("code", "name"), [(47, "INVALID_PRODUCER_EPOCH"), (48, "INVALID_TXN_STATE"), (49, "INVALID_PRODUCER_ID_MAPPING"), (53, "AUTHOR")])
+@pytest.mark.parametrize(
+    ("code", "name"), [(47, "INVALID_PRODUCER_EPOCH"), (48, "INVALID_TXN_STATE"), (49, "INVALID_PRODUCER_ID_MAPPING"), (53, "AUTHOR")]
+)
 def test_a_coordinator_that_refuses_is_told_with_the_fix(code: int, name: str) -> None:
     with pytest.raises(EndRefused, match=rf"refuses to commit it for producer 12 of epoch 3: .*{name}.*Nothing was changed\. .+\.$"):
         decide(connected_to(Coordinator([OPEN], codes=[code])), OPEN, "commit")
@@ -206,6 +209,32 @@ def test_a_coordinator_that_refuses_is_told_with_the_fix(code: int, name: str) -
 def test_a_job_that_has_begun_the_id_anew_meanwhile_is_not_fenced() -> None:
     anew = changed(state="Empty", producer_epoch=4)
     assert fence(connected_to(Coordinator([anew])), anew, OPEN) == anew
+
+
+@pytest.fixture
+def with_coordinator(monkeypatch: pytest.MonkeyPatch) -> Coordinator:
+    coordinator = Coordinator([OPEN])
+    monkeypatch.setattr(transactions, "connected", lambda *options: nullcontext(connected_to(coordinator)))
+    return coordinator
+
+
+def interrupted(*arguments: Any) -> Any:
+    raise KeyboardInterrupt
+
+
+def test_an_interruption_at_the_question_changes_nothing(with_coordinator: Coordinator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transactions, "sys", SimpleNamespace(stdin=SimpleNamespace(readline=interrupted)))
+    result = invoke("abort", OPEN.transactional_id)
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (130, "Nothing was changed.")
+    assert with_coordinator.told == []
+
+
+@pytest.mark.usefixtures("with_coordinator")
+def test_an_interruption_later_does_not_say_what_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transactions, "decide", interrupted)
+    result = invoke("abort", OPEN.transactional_id, "--yes")
+    assert (result.exit_code, "describe` says what became of the transaction" in result.stderr) == (130, True), result.output
+    assert "Aborted" not in result.output
 
 
 # --- texts

@@ -136,15 +136,19 @@ def _end(
     as_json: bool,
 ) -> None:
     given = _given(producer_id, producer_epoch)
-    with connected(servers, settings, timeout_s) as both:
-        shown = look(both, transactional_id)
-        check(shown, verb, given)
-        if not yes:
-            _ask(verb, shown, servers)
-        decided = decide(both, shown, verb)
-        # Said before the next step: if that fails, this stands.
-        click.echo(f"{_DONE[verb]} transaction {transactional_id!r}: it is {decided.state}.", err=True)
-        now = fence(both, decided, shown)
+    try:
+        with connected(servers, settings, timeout_s) as both:
+            shown = look(both, transactional_id)
+            check(shown, verb, given)
+            if not yes:
+                _ask(verb, shown, servers)
+            decided = decide(both, shown, verb)
+            # Said before the next step: if that fails, this stands.
+            click.echo(f"{_DONE[verb]} transaction {transactional_id!r}: it is {decided.state}.", err=True)
+            now = fence(both, decided, shown)
+    except KeyboardInterrupt:  # click would say "Aborted!", which is not what happened to the transaction
+        click.echo("\nInterrupted. `millstream kafka transactions describe` says what became of the transaction.", err=True)
+        raise click.exceptions.Exit(130) from None
     now_ms = SystemClock().now_ms()
     if as_json:
         print_json({"transactional_id": transactional_id, "asked": verb, "decided": plain(decided, now_ms), "now": plain(now, now_ms)})
@@ -177,7 +181,7 @@ def _ask(verb: Verb, shown: Description, servers: str) -> None:
     click.echo(f'Type "{verb}" to {verb} it, anything else to leave it: ', err=True, nl=False)
     try:
         typed = sys.stdin.readline()
-    except KeyboardInterrupt:  # click would say "Aborted!", which here is not what happened
+    except KeyboardInterrupt:
         click.echo("\nNothing was changed.", err=True)
         raise click.exceptions.Exit(130) from None
     if typed.strip() != verb:
