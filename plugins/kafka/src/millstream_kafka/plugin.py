@@ -37,6 +37,11 @@ def millstream_sinks() -> Iterator[SinkEntry]:
 @hookimpl
 def millstream_cli_commands() -> Iterator[CliCommandEntry]:
     yield CliCommandEntry(
+        name="kafka",
+        factory="millstream_kafka.commands.kafka:kafka",
+        description="Look up and end transactions of Kafka",
+    )
+    yield CliCommandEntry(
         name="demo-kafka",
         factory="millstream_kafka.demo.command:demo",
         description="Readings of sensors through a Kafka broker, exactly once",

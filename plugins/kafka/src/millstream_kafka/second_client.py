@@ -1,23 +1,28 @@
-"""The second client library, which can finish a transaction that another process has prepared. No other module imports it.
+"""The second client library, which can look up transactions and finish one of another process. No other module imports it.
 
 It is asked through some of its private names, for which a test stands; the version is pinned by the extra `[2pc]`.
 """
 
 from __future__ import annotations
 
-import ssl
-import tempfile
+import logging
 import warnings
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
-from millstream_kafka.errors import KafkaFailed, KafkaUnreachable, SettingRefused
+from millstream_kafka.asker import SINK, Asker
+from millstream_kafka.errors import KafkaFailed, KafkaRefused, KafkaUnreachable, SettingRefused
+from millstream_kafka.second_client_settings import translated
+from millstream_kafka.transaction import Description, Handle, Listed, TopicPartition
+from millstream_kafka.transaction_errors import CoordinatorBusy, TransactionUnknown
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from millstream.errors import MillstreamError
     from millstream_kafka.settings import Connection
+
+# Its messages would reach stderr where nobody has set up logging; what they say is in the errors that are raised.
+logging.getLogger("kafka").addHandler(logging.NullHandler())
 
 _NEWEST_END_TXN: Final = 4
 """Version 5 raises the epoch: what librdkafka has committed by version 1 would then look lost, and the other way round."""
@@ -27,44 +32,13 @@ RETRIED: Final = frozenset({14, 15, 16, 51})
 
 _MOVED: Final = frozenset({14, 15, 16})
 _NOT_FOUND: Final = 105
-
-_PLAIN: Final = {
-    "security.protocol": "security_protocol",
-    "sasl.mechanism": "sasl_mechanism",
-    "sasl.mechanisms": "sasl_mechanism",
-    "sasl.username": "sasl_plain_username",
-    "sasl.password": "sasl_plain_password",
+_NO_RIGHTS: Final = {
+    31: "Give its user the right on the cluster that the message names",
+    53: "Give its user the rights to describe and, to end transactions, to write this transactional id",
 }
-_UNTRANSLATED: Final = ("sasl.kerberos.", "sasl.oauthbearer.", "ssl.engine.", "ssl.keystore.", "ssl.providers")
-
-
-class Handle(msgspec.Struct, frozen=True):
-    """A transaction that any process can finish.
-
-    Attributes:
-        version: of this layout.
-        transactional_id: its id.
-        producer_id: that the coordinator gave.
-        producer_epoch: likewise; another one by now means that somebody has begun the id anew.
-    """
-
-    version: int
-    transactional_id: str
-    producer_id: int
-    producer_epoch: int
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A transactional id as its coordinator knows it.
-
-    Attributes:
-        transactional_id: its id.
-        state: Ongoing, Empty, CompleteCommit and so on.
-    """
-
-    transactional_id: str
-    state: str
+_NO_LOGIN: Final = frozenset({33, 34, 58})
+_AWAY: Final = frozenset({"KafkaConnectionError", "KafkaTimeoutError", "NodeNotReadyError", "RequestTimedOutError"})
+_PATIENCE_S: Final = 30.0
 
 
 class Transactions:
@@ -72,42 +46,66 @@ class Transactions:
 
     Args:
         connection: where the brokers are; its settings of security are translated.
+        asker: for errors.
+        timeout_s: how long to wait for the first broker, and for each answer.
 
     Raises:
         SettingRefused: the extra is missing, or a setting has no counterpart.
         KafkaUnreachable: no broker answers.
+        KafkaRefused: the brokers refuse the login.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, asker: Asker = SINK, timeout_s: float = _PATIENCE_S) -> None:
         self._servers = connection.bootstrap_servers
+        library, self._error = _imported(asker)
+        timeout_ms = round(timeout_s * 1000)
+        patience = {"bootstrap_timeout_ms": timeout_ms, "request_timeout_ms": timeout_ms}
+        settings = translated(connection, asker)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)  # of the way in which it reads its own files
-                from kafka import KafkaAdminClient
-                from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, NodeNotReadyError, RequestTimedOutError
-        except ImportError as error:
-            raise SettingRefused(
-                what='KafkaSink(delivery="exactly_once_2pc")',
-                name="",
-                reason="it needs a second client library, kafka-python, to finish transactions of a process that died",
-                fix='Install millstream-kafka[2pc], or choose delivery="exactly_once"',
-            ) from error
-        self._error = KafkaError
-        self._away = KafkaConnectionError, KafkaTimeoutError, NodeNotReadyError, RequestTimedOutError
-        try:
-            self._admin: Any = KafkaAdminClient(bootstrap_servers=self._servers.split(","), **translated(connection))
-        except KafkaError as error:
-            raise KafkaUnreachable(bootstrap_servers=self._servers, doing="look up transactions", reason=str(error)) from error
+            self._admin: Any = library(bootstrap_servers=self._servers.split(","), **patience, **settings)
+        except self._error as error:
+            explained = self._explained("look up transactions", error)
+            if isinstance(explained, KafkaFailed):  # whatever it was, no broker has answered
+                explained = KafkaUnreachable(bootstrap_servers=self._servers, doing="look up transactions", reason=str(error))
+            raise explained from error
 
     def handle(self, transactional_id: str) -> Handle:
         """What is needed to finish the transaction of an id, once its producer is initialised."""
-        found = self._asked("describe a transaction", self._admin.describe_transactions, [transactional_id])[transactional_id]
+        found = self.describe(transactional_id)
         return Handle(1, transactional_id, found.producer_id, found.producer_epoch)
 
-    def listed(self, prefix: str) -> list[Listed]:
-        """Ids that begin so, on all brokers."""
-        found = self._asked("list transactions", self._admin.list_transactions)
-        return [Listed(one.transactional_id, one.state.value) for all_ in found.values() for one in all_ if one.transactional_id.startswith(prefix)]
+    def describe(self, transactional_id: str) -> Description:
+        """What the coordinator of an id says of it.
+
+        Raises:
+            TransactionUnknown: it does not know the id.
+            CoordinatorBusy: it loads, or is elsewhere by now; ask again.
+            KafkaUnreachable, KafkaRefused, KafkaFailed: there is no answer.
+        """
+        try:
+            found = self._asked(f"describe transaction {transactional_id!r}", self._admin.describe_transactions, [transactional_id])
+        except CoordinatorBusy:
+            self._forget_coordinator(transactional_id)
+            raise
+        except KafkaFailed as error:
+            if getattr(error.__cause__, "errno", None) == _NOT_FOUND:
+                raise TransactionUnknown(bootstrap_servers=self._servers, transactional_id=transactional_id) from error.__cause__
+            raise
+        return _described(transactional_id, found[transactional_id])
+
+    def listed(self, prefix: str, states: Sequence[str] = ()) -> list[Listed]:
+        """Ids that begin so, on all brokers, sorted; those that the user may describe.
+
+        Args:
+            states: only those in one of them; empty for all.
+
+        Raises:
+            CoordinatorBusy: one loads; ask again.
+            KafkaUnreachable, KafkaRefused, KafkaFailed: a broker does not answer.
+        """
+        found = self._asked("list transactions", self._admin.list_transactions, None, None, list(states))
+        all_ = [Listed(one.transactional_id, one.producer_id, one.state.value) for some in found.values() for one in some]
+        return sorted((one for one in all_ if one.transactional_id.startswith(prefix)), key=lambda one: one.transactional_id)
 
     def end(self, handle: Handle, *, commit: bool) -> int:
         """Commits or aborts. The coordinator's error code; 0 when it is decided so, also when it was before."""
@@ -126,65 +124,79 @@ class Transactions:
             answer = await self._admin._manager.send(request, node_id=ids[handle.transactional_id])
             return int(answer.error_code)
 
-        code = int(self._asked("end a transaction", self._admin._manager.run, ask))
+        try:
+            code = int(self._asked(f"end transaction {handle.transactional_id!r}", self._admin._manager.run, ask))
+        except CoordinatorBusy as error:  # told by who was asked where the coordinator is
+            code = error.error_code
         if code in _MOVED:
             self._forget_coordinator(handle.transactional_id)
         return code
 
     def _forget_coordinator(self, transactional_id: str) -> None:
-        for key in [key for key in self._admin._coordinator_cache if transactional_id in key]:
-            self._admin._coordinator_cache.pop(key, None)
+        coordinators = self._admin._manager.cluster._coordinators
+        for key in [key for key in coordinators if transactional_id in key]:
+            coordinators.pop(key, None)
 
     def _asked(self, doing: str, ask: Any, *arguments: Any) -> Any:
         try:
             return ask(*arguments)
         except self._error as error:
-            kind = KafkaUnreachable if isinstance(error, self._away) else KafkaFailed
-            raise kind(bootstrap_servers=self._servers, doing=doing, reason=f"{type(error).__name__}: {error}") from error
+            raise self._explained(doing, error) from error
+
+    def _explained(self, doing: str, error: Exception) -> MillstreamError:
+        """What an error of the library means."""
+        code = getattr(error, "errno", None)
+        reason = _reason(error)
+        if code in RETRIED:
+            return CoordinatorBusy(bootstrap_servers=self._servers, doing=doing, reason=reason, error_code=int(code or 0))
+        if code in _NO_RIGHTS:
+            return KafkaRefused(bootstrap_servers=self._servers, doing=doing, reason=reason, fix=_NO_RIGHTS[code])
+        if code in _NO_LOGIN:
+            fix = "Check security.protocol, the mechanism and the credentials"
+            return KafkaRefused(bootstrap_servers=self._servers, doing=doing, reason=reason, fix=fix)
+        away = any(base.__name__ in _AWAY for base in type(error).__mro__)
+        kind = KafkaUnreachable if away else KafkaFailed
+        return kind(bootstrap_servers=self._servers, doing=doing, reason=reason)
 
     def close(self) -> None:
         """Releases its connections."""
         self._admin.close()
 
 
-def translated(connection: Connection) -> dict[str, Any]:
-    """The settings of security as the second library calls them. Those of other things have no meaning for it.
-
-    Raises:
-        SettingRefused: one has no counterpart.
-    """
-    settings = connection.revealed({})
-    for name in settings:
-        if name.startswith(_UNTRANSLATED):
-            raise SettingRefused(
-                what="KafkaSink(client=...)",
-                name=name,
-                reason="the second client library of exactly_once_2pc has no such setting",
-                fix='Choose delivery="exactly_once", or another way to log in',
-            )
-    found = {theirs: settings[ours] for ours, theirs in _PLAIN.items() if ours in settings}
-    protocol = str(found.get("security_protocol", "PLAINTEXT")).upper()
-    found["security_protocol"] = protocol
-    if protocol.endswith("SSL"):
-        found["ssl_context"] = _ssl_context(settings)
-    return found
+def _imported(asker: Asker) -> tuple[Any, type[Exception]]:
+    """The library's client and what it raises."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of the way in which it reads its own files
+            from kafka import KafkaAdminClient, __version__
+            from kafka.errors import KafkaError
+    except ImportError as error:
+        raise _missing(asker, f"it needs a second client library, kafka-python, to {asker.purpose}") from error
+    if not hasattr(KafkaAdminClient, "describe_transactions"):
+        raise _missing(asker, f"kafka-python {__version__} is too old to {asker.purpose}")
+    return KafkaAdminClient, KafkaError
 
 
-def _ssl_context(settings: dict[str, Any]) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=settings.get("ssl.ca.location"), cadata=settings.get("ssl.ca.pem"))
-    if str(settings.get("ssl.endpoint.identification.algorithm", "https")) == "none":
-        context.check_hostname = False
-    if str(settings.get("enable.ssl.certificate.verification", "true")).lower() == "false":
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    certificate, key = settings.get("ssl.certificate.location"), settings.get("ssl.key.location")
-    with tempfile.TemporaryDirectory() as folder:  # the standard library reads certificates from files only; the folder is the user's alone
-        if "ssl.certificate.pem" in settings:
-            certificate = Path(folder, "certificate.pem")
-            certificate.write_text(settings["ssl.certificate.pem"])
-        if "ssl.key.pem" in settings:
-            key = Path(folder, "key.pem")
-            key.touch(mode=0o600)
-            key.write_text(settings["ssl.key.pem"])
-        if certificate is not None:
-            context.load_cert_chain(certificate, key, settings.get("ssl.key.password"))
-    return context
+def _missing(asker: Asker, reason: str) -> SettingRefused:
+    fix = f"Install it: pip install 'millstream-kafka[2pc]'{asker.otherwise}"
+    return SettingRefused(what=asker.what, name="", reason=reason, fix=fix)
+
+
+def _described(transactional_id: str, found: Any) -> Description:
+    started_ms = int(found.transaction_start_time_ms)
+    return Description(
+        transactional_id=transactional_id,
+        state=found.state.value,
+        producer_id=found.producer_id,
+        producer_epoch=found.producer_epoch,
+        timeout_ms=found.transaction_timeout_ms,
+        started_ms=started_ms if started_ms >= 0 else None,
+        coordinator_id=found.coordinator_id,
+        partitions=tuple(sorted(TopicPartition(one.topic, one.partition) for one in found.topic_partitions)),
+    )
+
+
+def _reason(error: Exception) -> str:
+    """What the library says, without the brackets and repetitions of its own."""
+    said = str(error.args[0]).rstrip(".: ") if error.args else ""
+    return f"{said} ({type(error).__name__})" if said else type(error).__name__

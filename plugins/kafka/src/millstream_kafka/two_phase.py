@@ -24,7 +24,8 @@ from millstream_kafka.deliveries import Deliveries
 from millstream_kafka.fencing import is_fenced, raise_failure
 from millstream_kafka.marker_topic import MarkerTopic, forget_markers, key_of
 from millstream_kafka.producing import begin_transactions, produce
-from millstream_kafka.second_client import RETRIED, Handle, Transactions
+from millstream_kafka.second_client import RETRIED, Transactions
+from millstream_kafka.transaction import Handle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

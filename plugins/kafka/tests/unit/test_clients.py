@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError
 from millstream_kafka.client import Client
 from millstream_kafka.errors import KafkaFailed, KafkaRefused, KafkaUnreachable, SettingRefused
 from millstream_kafka.repeats import AGAIN_S, NoRepeats
-from millstream_kafka.second_client import translated
+from millstream_kafka.second_client_settings import translated
 from millstream_kafka.settings import connection
 
 
