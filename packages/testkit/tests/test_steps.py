@@ -17,11 +17,7 @@ from millstream_testkit.suites.attempts import opening, rows
 
 @pytest.fixture(autouse=True)
 def _disarmed() -> Iterator[None]:
-    """Without the cyclic collector: what it releases meanwhile would be taken for a step."""
-    gc.collect()
-    gc.disable()
     yield
-    gc.enable()
     disarm()
 
 
@@ -57,3 +53,25 @@ def test_a_commit_can_be_interrupted_between_any_two_of_its_calls_and_an_atomic_
             marker = reader.execute("SELECT checkpoint_id FROM millstream_ledger").fetchone()[0]
         seen.add((len(rows_of_table(target)), marker))
     assert seen == {(0, None), (4, 1)}
+
+
+def test_what_the_cyclic_collector_does_meanwhile_is_no_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    harness = LedgerHarness()
+    monkeypatch.setattr(type(harness.resolved("any")), "open", type(harness.resolved("any")).open)
+    watch_steps(harness.resolved("any"))
+    counts = []
+    for often in (False, True):
+        passed: list[str] = []
+        for name in step_names("commit_batch"):
+            arm(name, lambda name=name: passed.append(name))  # type: ignore[misc]
+        threshold = gc.get_threshold()
+        gc.set_threshold(1 if often else threshold[0])
+        try:
+            with opening(harness, str(tmp_path / f"{often}.db")) as attempts:
+                attempts.open().client.commit_batch(0, 1, 0, rows(0, 4))
+        finally:
+            gc.set_threshold(*threshold)
+        disarm()
+        counts.append(len(passed))
+    assert gc.isenabled()
+    assert counts[0] == counts[1]

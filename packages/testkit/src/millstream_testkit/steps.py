@@ -6,6 +6,7 @@ the point `testkit.<method>.<number>`. A record and its marker written by two ca
 
 from __future__ import annotations
 
+import gc
 import inspect
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -83,10 +84,15 @@ def _watched(function: Callable[..., Any], names: list[str], files: frozenset[st
                     sys.setprofile(profile)
 
         outer = sys.getprofile()
+        # What the cyclic collector releases meanwhile, and who else listens to it, is not the connector's doing: it would be taken for a step.
+        collects = gc.isenabled()
+        gc.disable()
         sys.setprofile(profile)
         try:
             return function(*arguments, **options)
         finally:
             sys.setprofile(outer)
+            if collects:
+                gc.enable()
 
     return watched
