@@ -77,6 +77,7 @@ class WriteAheadSink(BaseSink[T]):
         Raises:
             TypeError, ValueError: one of them cannot be written. It is then found by a call for each; the sink's `on_error` says what
                 becomes of it.
+            MillstreamError: no record is at fault; the job fails, whatever `on_error` says.
         """
 
     def log_form(self, records: Sequence[T], timestamps: Sequence[int] | None) -> Sequence[Any]:
@@ -89,6 +90,7 @@ class WriteAheadSink(BaseSink[T]):
 
         Raises:
             TypeError, ValueError: as `check` does.
+            MillstreamError: as `check` does: a registry of schemas does not answer, say.
         """
         return records
 

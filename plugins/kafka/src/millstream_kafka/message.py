@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import msgspec
 
+from millstream_kafka.registry.errors import RegistryError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from millstream.contracts.format import Encoder
+    from millstream_kafka.topic_encoders import TopicEncoders
 
 T = TypeVar("T")
 
@@ -49,24 +51,27 @@ class MessageMaker(Generic[T]):
 
     Args:
         topic: where they go, or a function of the record.
-        encoder: of values; None for a tombstone makes one.
-        key: function of the record; its text is written as UTF-8.
+        encoders: of values; a record that is None makes a tombstone.
+        key: function of the record; its text is written as UTF-8, unless keys have encoders.
         headers: function of the record.
         partition: function of the record.
         limit_bytes: of a message.
+        key_encoders: of keys; None for keys that are bytes or text.
     """
 
     def __init__(
         self,
         topic: str | Callable[[T], str],
-        encoder: Encoder[T],
-        key: Callable[[T], bytes | str | None] | None,
+        encoders: TopicEncoders,
+        key: Callable[[T], Any] | None,
         headers: Callable[[T], Mapping[str, Any] | Sequence[tuple[str, Any]]] | None,
         partition: Callable[[T], int] | None,
         limit_bytes: int,
+        key_encoders: TopicEncoders | None = None,
     ) -> None:
         self._topic = topic
-        self._encode = encoder.encode
+        self._encoders = encoders
+        self._key_encoders = key_encoders
         self._key = key
         self._headers = headers
         self._partition = partition
@@ -78,10 +83,11 @@ class MessageMaker(Generic[T]):
 
         Raises:
             TypeError, ValueError: it has none, or one that is too large.
+            RegistryError: a registry of schemas does not have what its topic needs, or does not answer.
         """
         topic = self._topic if isinstance(self._topic, str) else self._topic(record)
-        value = None if record is None else self._encode(record)
-        key = _bytes("the key", self._key(record)) if self._key is not None else None
+        value = None if record is None else self._encoders[topic](record)
+        key = self._key_of(record, topic) if self._key is not None else None
         partition = self._partition(record) if self._partition is not None else None
         headers = self._headers_of(record) if self._headers is not None else ()
         made = OutgoingMessage(topic, value, key, timestamp, partition, headers)
@@ -93,6 +99,16 @@ class MessageMaker(Generic[T]):
             raise ValueError(msg)
         return made
 
+    def prepare(self, topic: str) -> None:
+        """Looks up what the messages of a topic need, in front of the first.
+
+        Raises:
+            RegistryError: as for `message`.
+        """
+        self._encoders[topic]
+        if self._key_encoders is not None:
+            self._key_encoders[topic]
+
     def messages(self, records: Sequence[T], timestamps: Sequence[int] | None) -> list[OutgoingMessage]:
         """The messages of some records."""
         if timestamps is None:
@@ -102,17 +118,32 @@ class MessageMaker(Generic[T]):
     def valid_messages(
         self, records: Sequence[T], timestamps: Sequence[int] | None, reject: Callable[[object, Exception], None]
     ) -> list[OutgoingMessage]:
-        """The messages of records that have one; the others are rejected, one by one."""
+        """The messages of records that have one; the others are rejected, one by one.
+
+        Raises:
+            RegistryError: as for `message`; no record is at fault.
+        """
         try:
             return self.messages(records, timestamps)
+        except RegistryError:
+            raise
         except Exception:  # noqa: BLE001 - some record is at fault: which, is found by trying each
             messages = []
         for number, record in enumerate(records):
             try:
                 messages.append(self.message(record, None if timestamps is None else timestamps[number]))
+            except RegistryError:
+                raise
             except Exception as error:  # noqa: BLE001 - nothing but the record was touched
                 reject(record, error)
         return messages
+
+    def _key_of(self, record: T, topic: str) -> bytes | None:
+        assert self._key is not None  # noqa: S101 - asked only then
+        key = self._key(record)
+        if self._key_encoders is None or key is None:
+            return _bytes("the key", key)
+        return self._key_encoders[topic](key)
 
     def _headers_of(self, record: T) -> tuple[tuple[str, bytes | None], ...]:
         assert self._headers is not None  # noqa: S101 - asked only then

@@ -11,17 +11,25 @@ from hypothesis import strategies as st
 
 from millstream.formats import JsonLinesFormat, RawFormat, TextFormat
 from millstream_kafka.message import MessageMaker, OutgoingMessage
+from millstream_kafka.topic_encoders import TopicEncoders
 
 
 def maker(**options: Any) -> MessageMaker[Any]:
-    chosen = {"topic": "out", "encoder": RawFormat().encoder(), "key": None, "headers": None, "partition": None, "limit_bytes": 1_000_000}
+    chosen = {
+        "topic": "out",
+        "encoders": TopicEncoders(RawFormat(), "value"),
+        "key": None,
+        "headers": None,
+        "partition": None,
+        "limit_bytes": 1_000_000,
+    }
     return MessageMaker(**{**chosen, **options})
 
 
 def test_a_message_has_what_the_functions_say_of_its_record() -> None:
     made = maker(
         topic=lambda record: f"out-{record['kind']}",
-        encoder=JsonLinesFormat[Any]().encoder(),
+        encoders=TopicEncoders(JsonLinesFormat[Any](), "value"),
         key=lambda record: record["id"],
         headers=lambda record: {"trace": b"\x00", "none": None, "text": "é"},
         partition=lambda record: 3,
@@ -34,7 +42,9 @@ def test_none_is_a_tombstone() -> None:
     assert maker(key=lambda record: b"k").message(None, None) == OutgoingMessage("out", None, b"k")
 
 
-@pytest.mark.parametrize("wrong", [{"key": lambda record: 5}, {"headers": lambda record: {"a": 1.5}}, {"encoder": TextFormat().encoder()}])
+@pytest.mark.parametrize(
+    "wrong", [{"key": lambda record: 5}, {"headers": lambda record: {"a": 1.5}}, {"encoders": TopicEncoders(TextFormat(), "value")}]
+)
 def test_what_has_no_form_as_a_message_is_the_records_fault(wrong: dict[str, Any]) -> None:
     with pytest.raises(TypeError):
         maker(**wrong).message(b"x", None)
