@@ -49,10 +49,10 @@ class RegistryDouble:
         registry = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # noqa: N802 - http.server's name
+            def do_GET(self) -> None:
                 registry._answer(self)
 
-            def do_POST(self) -> None:  # noqa: N802
+            def do_POST(self) -> None:
                 registry._answer(self)
 
             def log_message(self, format: str, *args: Any) -> None:
@@ -193,9 +193,9 @@ def shop() -> Any:
     refund = _add(orders.message_type, "Refund", ("order_id", number))
     _add(refund.nested_type, "Item", ("sku", string))
     pool = DescriptorPool()
-    pool.Add(money)  # type: ignore[no-untyped-call]
-    pool.Add(orders)  # type: ignore[no-untyped-call]
-    found = {name: GetMessageClass(pool.FindMessageTypeByName(f"shop.{name}")) for name in ("Money", "Order", "Refund", "Refund.Item")}  # type: ignore[no-untyped-call]
+    pool.Add(money)
+    pool.Add(orders)
+    found = {name: GetMessageClass(pool.FindMessageTypeByName(f"shop.{name}")) for name in ("Money", "Order", "Refund", "Refund.Item")}
     return SimpleNamespace(Money=found["Money"], Order=found["Order"], Refund=found["Refund"], Item=found["Refund.Item"], file=orders)
 
 

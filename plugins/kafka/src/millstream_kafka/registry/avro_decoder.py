@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_AT_PATH: Final = re.compile(r"^(?P<reason>.*) - at `\$(\[\.\.\.\])?\.?(?P<path>.*)`$", re.DOTALL)
+_AT_PATH: Final = re.compile(r"^(?P<reason>.*) - at `\$(\[[^\]]*\])?\.?(?P<path>.*)`$", re.DOTALL)
 
 
 class AvroDecoder(RegistryDecoder[T]):

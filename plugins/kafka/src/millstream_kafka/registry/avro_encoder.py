@@ -13,6 +13,7 @@ from fastavro import schemaless_writer
 
 from millstream.contracts.format import Encoder
 from millstream.errors import InvalidArgument
+from millstream_kafka.registry.avro_ints import int_check
 from millstream_kafka.registry.avro_schema import is_bytes, name_of, parsed
 from millstream_kafka.registry.errors import RegistryRefused
 from millstream_kafka.registry.framing import id_head
@@ -71,6 +72,7 @@ class AvroEncoder(Encoder[T]):
         self._schema = schema
         self._where = f"schema {schema_id} ({name_of(schema)}) of subject {subject!r}"
         self._raw = is_bytes(schema)
+        self._check = int_check(schema)
 
     def encode(self, value: T) -> bytes:
         if self._raw:
@@ -82,6 +84,8 @@ class AvroEncoder(Encoder[T]):
         out = BytesIO()
         out.write(self._head)
         try:
+            if self._check is not None:
+                self._check(plain)
             # Strict: a field that the schema does not have would be lost without a word.
             schemaless_writer(out, self._schema, plain, strict_allow_default=True)
         except Exception as error:  # whatever it is: nothing but the value was touched
