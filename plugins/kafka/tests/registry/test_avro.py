@@ -316,7 +316,7 @@ def test_what_was_looked_up_ahead_is_not_asked_for_again_but_what_was_not_found_
         {"subject": "{topic"},
         {"subject": "{table}"},
         {"subject": ""},
-        {"record_type": object()},
+        {"record_type": 5},
         {"registry": "http://registry:8081"},
     ],
     ids=str,
