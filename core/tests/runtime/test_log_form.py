@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
 from millstream import StreamExecutionEnvironment, WatermarkStrategy
 from millstream.contracts.guarantee import SinkCapabilities
 from millstream.contracts.sink import SinkContext
 from millstream.contracts.write_ahead import Marker, WriteAheadLanes, WriteAheadSink
+from millstream.errors import InvalidName, JobFailedError
 
 
 class Stamped(WriteAheadSink[str]):
@@ -57,3 +60,34 @@ def test_the_log_keeps_what_the_sink_makes_of_a_record_and_its_event_time() -> N
 
 def test_without_event_time_a_sink_is_told_that_there_is_none() -> None:
     assert sent(WatermarkStrategy.no_watermarks()) == [(b"a", None), (b"b", None), (b"c", None)]
+
+
+class Refusing(Stamped):
+    """Cannot make its log of some records: for their own fault, or for another's."""
+
+    def __init__(self, sent: list[Any], error: Exception) -> None:
+        super().__init__(sent)
+        self.error = error
+
+    def log_form(self, records: Sequence[str], timestamps: Sequence[int] | None) -> Sequence[tuple[bytes, int | None]]:
+        if "b" in records:
+            raise self.error
+        return super().log_form(records, timestamps)
+
+
+def refused(error: Exception) -> list[Any]:
+    written: list[Any] = []
+    env = StreamExecutionEnvironment().configure("checkpoint.storage", "memory").configure("checkpoint.interval", "1s")
+    env.from_collection(["a", "b", "c"], uid="in").sink_to(Refusing(written, error), uid="out", on_error="skip")
+    env.execute("refused")
+    return written
+
+
+def test_a_record_that_has_no_log_form_is_skipped_if_asked() -> None:
+    assert refused(ValueError("no form")) == [(b"a", None), (b"c", None)]
+
+
+def test_what_is_not_the_records_fault_fails_the_job_though_records_may_be_skipped() -> None:
+    with pytest.raises(JobFailedError) as raised:
+        refused(InvalidName(what="schema", name="b"))
+    assert isinstance(raised.value.__cause__, InvalidName)

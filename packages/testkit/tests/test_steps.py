@@ -63,7 +63,7 @@ def test_what_the_cyclic_collector_does_meanwhile_is_no_step(tmp_path: Path, mon
     for often in (False, True):
         passed: list[str] = []
         for name in step_names("commit_batch"):
-            arm(name, lambda name=name: passed.append(name))  # type: ignore[misc]
+            arm(name, lambda name=name, passed=passed: passed.append(name))  # type: ignore[misc]
         threshold = gc.get_threshold()
         gc.set_threshold(1 if often else threshold[0])
         try:

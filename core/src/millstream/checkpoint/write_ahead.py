@@ -12,7 +12,7 @@ import msgspec
 from millstream.contracts.serializer import Serializer, SerializerDescription
 from millstream.contracts.versions import check_version
 from millstream.contracts.write_ahead import Marker, WriteAheadLanes, WriteAheadSink
-from millstream.errors import DamagedState, RewoundTarget, TargetLostData
+from millstream.errors import DamagedState, MillstreamError, RewoundTarget, TargetLostData
 from millstream.ports import crash_point
 from millstream.state.restoring import naming, reader_of
 
@@ -144,12 +144,18 @@ class WriteAheadLog:
 
     def _encoded(self, values: Sequence[Any], timestamps: Sequence[int] | None, sink: WriteAheadSink[Any]) -> bytes:
         sink.check(values)
-        return self._serializer.encode_many(sink.log_form(values, timestamps))
+        encode = self._serializer.encode_trusted if sink.trusted_log_form else self._serializer.encode_many
+        return encode(sink.log_form(values, timestamps))
 
     def _is_writable(self, value: Any, stamp: Sequence[int] | None, sink: WriteAheadSink[Any]) -> bool:
+        logged = None
         try:
-            self._encoded([value], stamp, sink)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is the record's fault: nothing was sent anywhere yet
+            sink.check([value])
+            logged = sink.log_form([value], stamp)
+            self._serializer.encode_many(logged)
+        except Exception as error:
+            if logged is None and isinstance(error, MillstreamError):
+                raise  # by contract not the record's fault: to skip the record would lose it
             self._context.reject(value, error)
             return False
         return True

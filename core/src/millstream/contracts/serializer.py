@@ -86,6 +86,10 @@ class Serializer(ABC, Generic[T]):
     def encode_many(self, values: Sequence[T]) -> bytes:
         """The bytes of several values, far cheaper than one by one."""
 
+    def encode_trusted(self, values: Sequence[T]) -> bytes:
+        """The same for values that are known to come back as they are, without looking."""
+        return self.encode_many(values)
+
     @abstractmethod
     def decode_many(self, data: bytes | memoryview) -> list[T]:
         """The values of bytes from `encode_many`, in order."""

@@ -66,9 +66,12 @@ class WriteAheadSink(BaseSink[T]):
 
     Attributes:
         record_type: declared type of what is in the log, which makes the log in the checkpoint typed; None for the data codec.
+        trusted_log_form: `log_form` makes values of that type only, with fields as they are declared. The log is then not read back to find a
+            value that it does not carry, which is most of what the log takes; what is not so would be found when it is committed, too late.
     """
 
     record_type: Any = None
+    trusted_log_form: bool = False
 
     def check(self, records: Sequence[T]) -> None:
         """Called with records before they get into the log, which must hold nothing that `commit_batch` can never write: it would be
@@ -77,6 +80,7 @@ class WriteAheadSink(BaseSink[T]):
         Raises:
             TypeError, ValueError: one of them cannot be written. It is then found by a call for each; the sink's `on_error` says what
                 becomes of it.
+            MillstreamError: no record is at fault; the job fails, whatever `on_error` says.
         """
 
     def log_form(self, records: Sequence[T], timestamps: Sequence[int] | None) -> Sequence[Any]:
@@ -89,6 +93,7 @@ class WriteAheadSink(BaseSink[T]):
 
         Raises:
             TypeError, ValueError: as `check` does.
+            MillstreamError: as `check` does: a registry of schemas does not answer, say.
         """
         return records
 

@@ -140,6 +140,9 @@ class TypedSerializer(Serializer[T]):
             self.encode(value)
         return self._encoder.encode(values)
 
+    def encode_trusted(self, values: Sequence[T]) -> bytes:
+        return self._encoder.encode(list(values))
+
     def decode_many(self, data: bytes | memoryview) -> list[T]:
         return self._read(self._list_decoder, data)
 

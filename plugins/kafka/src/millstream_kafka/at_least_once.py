@@ -39,8 +39,8 @@ class AtLeastOnceWriter(SinkWriter[T]):
 
     def __init__(self, target: KafkaTarget[T], context: SinkContext) -> None:
         self._client = Client(target.connection, "KafkaSink")
-        target.check(self._client)
         self._maker = target.maker()
+        target.check(self._client, self._maker)
         self._topic: Any = target.topic
         self._reject = context.reject
         self._deliveries = Deliveries()

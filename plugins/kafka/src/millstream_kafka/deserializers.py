@@ -9,9 +9,12 @@ from millstream.contracts.format import DecodeError, Decoder
 from millstream.contracts.source import Fetched, Rejected
 from millstream_kafka.client import Message
 from millstream_kafka.record import KafkaRecord
+from millstream_kafka.registry.errors import RegistryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from millstream_kafka.registry.format import RegistryDecoder, RegistryFormat
 
 T = TypeVar("T")
 
@@ -20,6 +23,10 @@ Tombstones: TypeAlias = Literal["fail", "skip", "none"]
 
 class Deserializer(ABC, Generic[T]):
     """Makes records of messages of one partition."""
+
+    def lookup(self, messages: list[Message]) -> Callable[[], object] | None:
+        """What has to be asked elsewhere in front of `fetched`, on another thread, because it may take long; None when nothing has."""
+        return None
 
     @abstractmethod
     def fetched(self, split_id: str, messages: list[Message]) -> Fetched[T]:
@@ -58,11 +65,54 @@ class ValueDeserializer(Deserializer[T]):
         return [None] if self._tombstones == "none" else []
 
 
+class RegistryDeserializer(Deserializer[T]):
+    """The value of each message, with the schemas of a registry: a decoder for each topic.
+
+    Args:
+        format: of values.
+        tombstones: as for ValueDeserializer.
+    """
+
+    def __init__(self, format: RegistryFormat[T], tombstones: Tombstones) -> None:
+        self._format = format
+        self._tombstones = tombstones
+        self._topics: dict[str, tuple[RegistryDecoder[T], ValueDeserializer[T]]] = {}
+
+    def _of(self, topic: Any) -> tuple[RegistryDecoder[T], ValueDeserializer[T]]:
+        found = self._topics.get(topic)
+        if found is None:
+            decoder = self._format.decoder_for(topic, "value")
+            found = self._topics[topic] = decoder, ValueDeserializer(decoder, self._tombstones)
+        return found
+
+    def lookup(self, messages: list[Message]) -> Callable[[], object] | None:
+        decoder, _ = self._of(messages[0].topic())
+        missing = decoder.unresolved(list(map(Message.value, messages)))
+        if not missing:
+            return None
+
+        def ask() -> None:
+            for head, number in missing.items():
+                try:
+                    decoder.resolve(head)
+                except RegistryError as error:
+                    error.place = _place(messages[number])
+                    raise
+
+        return ask
+
+    def fetched(self, split_id: str, messages: list[Message]) -> Fetched[T]:
+        decoder, values = self._of(messages[0].topic())
+        fetched = values.fetched(split_id, messages)
+        decoder.forget_unknown()
+        return fetched
+
+
 class RecordDeserializer(Deserializer[T]):
     """A function of the whole message.
 
     Args:
-        function: makes a record of a message; what it raises makes the message rejected input.
+        function: makes a record of a message; what it raises makes the message rejected input, but for a RegistryError.
     """
 
     def __init__(self, function: Callable[[KafkaRecord], T]) -> None:
@@ -74,7 +124,7 @@ class RecordDeserializer(Deserializer[T]):
     def _decode(self, message: Message) -> list[T]:
         try:
             return [self._function(_record(message))]
-        except DecodeError:
+        except (DecodeError, RegistryError):
             raise
         except Exception as error:  # the user's function
             msg = f"{type(error).__name__}: {error}"
@@ -117,9 +167,12 @@ def _record(message: Message) -> KafkaRecord:
     )
 
 
+def _place(message: Message) -> str:
+    return f"topic {message.topic()!r}, partition {message.partition()}, offset {message.offset()}"
+
+
 def _rejected(message: Message, error: DecodeError) -> Rejected:
-    where = f"topic {message.topic()!r}, partition {message.partition()}, offset {message.offset()}"
-    parts = [where]
+    parts = [_place(message)]
     if error.column is not None:
         parts.append(f"column {error.column}")
     if error.field is not None:

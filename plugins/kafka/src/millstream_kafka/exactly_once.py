@@ -49,13 +49,18 @@ class ExactlyOnceKafkaSink(WriteAheadSink[T]):
     timeout_s: float
     capabilities: SinkCapabilities = field(init=False, default=WRITE_AHEAD, repr=False)
     record_type: Any = field(init=False, default=OutgoingMessage, repr=False)
+    trusted_log_form: bool = field(init=False, default=True, repr=False)
 
     def log_form(self, records: Sequence[T], timestamps: Sequence[int] | None) -> Sequence[OutgoingMessage]:
+        return self.maker().messages(records, timestamps)
+
+    def maker(self) -> MessageMaker[T]:
+        """Makes messages of records. One for each process: an encoder is no part of a description."""
         maker: MessageMaker[T] | None = self.__dict__.get("_maker")
-        if maker is None:  # one for each process: an encoder is no part of a description
+        if maker is None:
             maker = self.target.maker()
             object.__setattr__(self, "_maker", maker)
-        return maker.messages(records, timestamps)
+        return maker
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_maker"}
@@ -74,7 +79,7 @@ class KafkaLanes(WriteAheadLanes[OutgoingMessage]):
         self._sink = sink
         self._context = context
         self._client = Client(sink.target.connection, "KafkaSink")
-        sink.target.check(self._client)
+        sink.target.check(self._client, sink.maker())
         self._markers = MarkerTopic(self._client, sink.marker_topic, context.clock)
         self._producers: dict[int, Producer] = {}
 

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import msgspec
 
+from millstream_kafka.registry.errors import RegistryError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from millstream.contracts.format import Encoder
+    from millstream_kafka.topic_encoders import TopicEncoders
 
 T = TypeVar("T")
 
@@ -49,25 +51,27 @@ class MessageMaker(Generic[T]):
 
     Args:
         topic: where they go, or a function of the record.
-        encoder: of values; None for a tombstone makes one.
-        key: function of the record; its text is written as UTF-8.
+        encoders: of values; a record that is None makes a tombstone.
+        key: function of the record; its text is written as UTF-8, unless keys have encoders.
         headers: function of the record.
         partition: function of the record.
         limit_bytes: of a message.
+        key_encoders: of keys; None for keys that are bytes or text.
     """
 
     def __init__(
         self,
         topic: str | Callable[[T], str],
-        encoder: Encoder[T],
-        key: Callable[[T], bytes | str | None] | None,
+        encoders: TopicEncoders,
+        key: Callable[[T], Any] | None,
         headers: Callable[[T], Mapping[str, Any] | Sequence[tuple[str, Any]]] | None,
         partition: Callable[[T], int] | None,
         limit_bytes: int,
+        key_encoders: TopicEncoders | None = None,
     ) -> None:
         self._topic = topic
-        self._encode = encoder.encode
-        self._encode_many = encoder.encode_many
+        self._encoders = encoders
+        self._key_encoders = key_encoders
         self._key = key
         self._headers = headers
         self._partition = partition
@@ -80,11 +84,12 @@ class MessageMaker(Generic[T]):
 
         Raises:
             TypeError, ValueError: it has none, or one that is too large.
+            RegistryError: a registry of schemas does not have what its topic needs, or does not answer.
         """
-        topic = self._topic if isinstance(self._topic, str) else self._topic(record)
-        value = None if record is None else self._encode(record)
-        key = _bytes("the key", self._key(record)) if self._key is not None else None
-        partition = self._partition(record) if self._partition is not None else None
+        topic = self._topic if isinstance(self._topic, str) else self._topic_of(record)
+        value = None if record is None else _checked("the value", self._encoders[topic].encode(record))
+        key = self._key_of(record, topic) if self._key is not None else None
+        partition = self._partition_of(record) if self._partition is not None else None
         headers = self._headers_of(record) if self._headers is not None else ()
         made = OutgoingMessage(topic, value, key, timestamp, partition, headers)
         if value is not None and (len(value) > self._large or key or headers) and made.size_bytes() > self._limit_bytes:
@@ -94,6 +99,16 @@ class MessageMaker(Generic[T]):
             )
             raise ValueError(msg)
         return made
+
+    def prepare(self, topic: str) -> None:
+        """Looks up what the messages of a topic need, in front of the first.
+
+        Raises:
+            RegistryError: as for `message`.
+        """
+        self._encoders[topic]
+        if self._key_encoders is not None:
+            self._key_encoders[topic]
 
     def messages(self, records: Sequence[T], timestamps: Sequence[int] | None) -> list[OutgoingMessage]:
         """The messages of some records."""
@@ -113,31 +128,73 @@ class MessageMaker(Generic[T]):
         Raises:
             TypeError, ValueError: as `message` does.
         """
+        topic: Any = self._topic
         if not self._is_plain or type(None) in map(type, records):  # not `None in records`: who knows how they compare
             return None
-        values = self._encode_many(records)
-        return values if max(map(len, values), default=0) <= self._large else None
+        values = self._encoders[topic].encode_many(records)
+        return values if set(map(type, values)) <= {bytes} and max(map(len, values), default=0) <= self._large else None
 
     def valid_messages(
         self, records: Sequence[T], timestamps: Sequence[int] | None, reject: Callable[[object, Exception], None]
     ) -> list[OutgoingMessage]:
-        """The messages of records that have one; the others are rejected, one by one."""
+        """The messages of records that have one; the others are rejected, one by one.
+
+        Raises:
+            RegistryError: as for `message`; no record is at fault.
+        """
         try:
             return self.messages(records, timestamps)
+        except RegistryError:
+            raise
         except Exception:  # noqa: BLE001 - some record is at fault: which, is found by trying each
             messages = []
         for number, record in enumerate(records):
             try:
                 messages.append(self.message(record, None if timestamps is None else timestamps[number]))
+            except RegistryError:
+                raise
             except Exception as error:  # noqa: BLE001 - nothing but the record was touched
                 reject(record, error)
         return messages
+
+    def _topic_of(self, record: T) -> str:
+        topic: Any = self._topic(record)  # type: ignore[operator]  # asked only of a function
+        if not isinstance(topic, str):
+            msg = f"the topic is {topic!r}: return a str"
+            raise TypeError(msg)
+        return topic
+
+    def _partition_of(self, record: T) -> int:
+        partition: Any = self._partition(record)  # type: ignore[misc]  # asked only where there is one
+        if type(partition) is not int or partition < 0:
+            msg = f"the partition is {partition!r}: return the number of one, from 0"
+            raise TypeError(msg)
+        return partition
+
+    def _key_of(self, record: T, topic: str) -> bytes | None:
+        assert self._key is not None  # noqa: S101 - asked only then
+        key = self._key(record)
+        if self._key_encoders is None or key is None:
+            return _bytes("the key", key)
+        return _checked("the key", self._key_encoders[topic].encode(key))
 
     def _headers_of(self, record: T) -> tuple[tuple[str, bytes | None], ...]:
         assert self._headers is not None  # noqa: S101 - asked only then
         found = self._headers(record)
         pairs = found.items() if hasattr(found, "items") else found
-        return tuple((name, _bytes(f"header {name!r}", value)) for name, value in pairs)
+        headers = tuple((name, _bytes(f"header {name!r}", value)) for name, value in pairs)
+        if not all(isinstance(name, str) for name, _ in headers):
+            msg = f"the names of headers are {[name for name, _ in headers]!r}: they must be str"
+            raise TypeError(msg)
+        return headers
+
+
+def _checked(what: str, encoded: bytes) -> bytes:
+    """What a format has made, which may be anybody's: no log may hold what cannot be read from it."""
+    if type(encoded) is not bytes:
+        msg = f"{what} was encoded as {type(encoded).__name__}: an encoder must return bytes"
+        raise TypeError(msg)
+    return encoded
 
 
 def _bytes(what: str, value: object) -> bytes | None:

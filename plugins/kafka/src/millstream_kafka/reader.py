@@ -75,6 +75,8 @@ class KafkaReader(SourceReader[T]):
         self._consumer = self._client.consumer({**_FIXED, **fixed, **source.quick()})
         self._waiter = ThreadExecutor(1)
         self._waiting = False
+        self._looking_up = False
+        self._lookup_error: BaseException | None = None
         self._arrived: list[Message] = []
         self._reading: dict[tuple[str, int], _Reading] = {}
         self._parts: deque[tuple[_Reading, list[Message]]] = deque()
@@ -121,6 +123,8 @@ class KafkaReader(SourceReader[T]):
     def fetch(self, max_records: int) -> Fetched[T] | None:
         while True:
             while self._parts:
+                if not self._is_looked_up(self._parts[0][1]):
+                    return None
                 fetched = self._hand_on(*self._parts.popleft())
                 if fetched is not None:
                     return fetched
@@ -135,6 +139,25 @@ class KafkaReader(SourceReader[T]):
                 self._wait()
                 return None
             self._divide(messages)
+
+    def _is_looked_up(self, messages: list[Message]) -> bool:
+        """Whether messages can be made records at once. If not, another thread asks for what is missing, and wakes the reader up."""
+        if self._looking_up:
+            return False
+        if self._lookup_error is not None:
+            raise self._lookup_error
+        lookup = self._deserializer.lookup(messages) if messages[-1].error() is None else None
+        if lookup is None:
+            return True
+        self._looking_up = True
+        self._context.executor.submit(lookup, self._looked_up)
+        return False
+
+    def _looked_up(self, _: object, error: BaseException | None) -> None:
+        # On the other thread. The reader does not touch the deserializer while `_looking_up` is set.
+        self._lookup_error = error
+        self._looking_up = False
+        self._context.wake()
 
     def _wait(self) -> None:
         self._waiting = True

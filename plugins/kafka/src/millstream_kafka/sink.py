@@ -45,6 +45,7 @@ class KafkaSink(BaseSink[T]):
             the checkpoint is complete. Its load is smoother, and it needs the extra `millstream-kafka[2pc]`; what a checkpoint has prepared is
             lost when the job is down longer than `transaction_timeout`, which ends it with an error.
         key: function of the record: bytes, str or None. Messages of one key are in one partition, in order.
+        key_format: what else a key is: a Format, for keys with a schema of their own say, or the name of one.
         headers: function of the record: names and values.
         partition: function of the record: number of the partition; without it the key decides.
         transactional_id_prefix: how transactional ids of "exactly_once" begin.
@@ -57,20 +58,21 @@ class KafkaSink(BaseSink[T]):
     Raises:
         InvalidArgument: an option makes no sense.
         SettingRefused: a setting of the client that the guarantee depends on.
-        UnknownPlugin: no plugin offers the format.
+        UnknownPlugin: no plugin offers a format.
     """
 
     bootstrap_servers: str | Sequence[str]
     topic: str | Callable[[T], str]
     format: Format[T] | str = "raw"
     delivery: Literal["at_least_once", "exactly_once", "exactly_once_2pc"] = "at_least_once"
-    key: Callable[[T], bytes | str | None] | None = None
+    key: Callable[[T], Any] | None = None
     headers: Callable[[T], Mapping[str, Any] | Sequence[tuple[str, Any]]] | None = None
     partition: Callable[[T], int] | None = None
     transactional_id_prefix: str = "millstream"
     transaction_timeout: timedelta | None = None
     marker_topic: str = "millstream-markers"
     client: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    key_format: Format[Any] | str | None = None
     capabilities: SinkCapabilities = field(init=False, repr=False)
     target: KafkaTarget[T] = field(init=False, repr=False)
 
@@ -88,7 +90,11 @@ class KafkaSink(BaseSink[T]):
         timeout: Any = self.transaction_timeout
         if timeout is not None and (not isinstance(timeout, timedelta) or timeout < timedelta(seconds=1)):
             raise InvalidArgument(what="KafkaSink(transaction_timeout=...)", value=repr(timeout), allowed="a timedelta of at least a second")
-        target = KafkaTarget(connected, self.topic, format_of("KafkaSink(format=...)", self.format), self.key, self.headers, self.partition)
+        keys = format_of("KafkaSink(key_format=...)", self.key_format) if self.key_format is not None else None
+        if keys is not None and self.key is None:
+            raise InvalidArgument(what="KafkaSink(key_format=...)", value="given without key=", allowed="key=..., a function of the record, with it")
+        values = format_of("KafkaSink(format=...)", self.format)
+        target = KafkaTarget(connected, self.topic, values, self.key, self.headers, self.partition, keys)
         object.__setattr__(self, "target", target)
         object.__setattr__(self, "capabilities", self.resolve().capabilities)
 

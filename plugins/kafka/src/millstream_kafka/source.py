@@ -44,7 +44,7 @@ class KafkaSource(Source[T]):
     Args:
         bootstrap_servers: addresses of some brokers, `host:port`, with commas.
         topics: name of a topic, or several.
-        format: what a value is: a Format, or the name of one ("raw", "text", "json").
+        format: what a value is: a Format, such as AvroFormat(registry), or the name of one ("raw", "text", "json").
         topic_pattern: instead of topics: a regular expression for the whole name. Topics that appear later are read too.
         deserializer: instead of a format: a function of KafkaRecord, for keys, headers and the rest. What it raises makes the message
             rejected input, for the source's `on_error`.
@@ -133,10 +133,13 @@ class KafkaSource(Source[T]):
         return KafkaEnumerator(self, context, state)
 
     def create_reader(self, context: ReaderContext) -> KafkaReader[T]:
-        from millstream_kafka.deserializers import RecordDeserializer, ValueDeserializer
+        from millstream_kafka.deserializers import RecordDeserializer, RegistryDeserializer, ValueDeserializer
         from millstream_kafka.reader import KafkaReader
+        from millstream_kafka.registry.format import RegistryFormat
 
         if self.deserializer is not None:
             return KafkaReader(self, context, RecordDeserializer(self.deserializer))
-        decoder = format_of("KafkaSource(format=...)", self.format).decoder()
-        return KafkaReader(self, context, ValueDeserializer(decoder, self.tombstones))
+        format = format_of("KafkaSource(format=...)", self.format)
+        if isinstance(format, RegistryFormat):
+            return KafkaReader(self, context, RegistryDeserializer(format, self.tombstones))
+        return KafkaReader(self, context, ValueDeserializer(format.decoder(), self.tombstones))

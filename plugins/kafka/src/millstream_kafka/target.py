@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from millstream_kafka.message import MessageMaker
+from millstream_kafka.topic_encoders import TopicEncoders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -34,14 +35,16 @@ class KafkaTarget(Generic[T]):
         key: function of the record.
         headers: function of the record.
         partition: function of the record.
+        key_format: of keys; None for keys that are bytes or text.
     """
 
     connection: Connection
     topic: str | Callable[[T], str]
     format: Format[T]
-    key: Callable[[T], bytes | str | None] | None = None
+    key: Callable[[T], Any] | None = None
     headers: Callable[[T], Mapping[str, Any] | Sequence[tuple[str, Any]]] | None = None
     partition: Callable[[T], int] | None = None
+    key_format: Format[Any] | None = None
 
     @property
     def limit_bytes(self) -> int:
@@ -50,7 +53,9 @@ class KafkaTarget(Generic[T]):
 
     def maker(self) -> MessageMaker[T]:
         """Makes messages of records."""
-        return MessageMaker(self.topic, self.format.encoder(), self.key, self.headers, self.partition, self.limit_bytes)
+        values = TopicEncoders(self.format, "value")
+        keys = TopicEncoders(self.key_format, "key") if self.key_format is not None else None
+        return MessageMaker(self.topic, values, self.key, self.headers, self.partition, self.limit_bytes, keys)
 
     def settings(self, *, transactional: bool = False) -> dict[str, Any]:
         """Settings of a producer that are not the user's to choose, or better than the library's own.
@@ -66,15 +71,17 @@ class KafkaTarget(Generic[T]):
         better = {name: value for name, value in _BETTER.items() if name not in chosen}
         return {**better, "enable.idempotence": True, "acks": "all"}
 
-    def check(self, client: Client) -> None:
-        """Looks whether the topic is there and takes messages of the size that the sink does.
+    def check(self, client: Client, maker: MessageMaker[T]) -> None:
+        """Looks whether the topic is there and takes messages of the size that the sink does, and has the schemas of its messages looked up.
 
         Raises:
             TopicUnknown: it is not there.
             KafkaRefused: it does not.
             KafkaUnreachable, KafkaFailed: the brokers do not say.
+            RegistryError: a registry of schemas does not have them, or does not answer.
         """
         from millstream_kafka.preflight import check_topic
 
         if isinstance(self.topic, str):
             check_topic(client, self.connection.bootstrap_servers, self.topic, self.limit_bytes)
+            maker.prepare(self.topic)

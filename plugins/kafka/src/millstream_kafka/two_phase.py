@@ -86,10 +86,10 @@ class TwoPhaseWriter(TwoPhaseCommitWriter[T]):
         self._sink = sink
         self._context = context
         self._client = Client(sink.target.connection, "KafkaSink")
-        sink.target.check(self._client)
+        self._maker = sink.target.maker()
+        sink.target.check(self._client, self._maker)
         self._markers = MarkerTopic(self._client, sink.marker_topic, context.clock)
         self._transactions = Transactions(sink.target.connection)
-        self._maker = sink.target.maker()
         self._deliveries = Deliveries()
         self._made = 0
         self._prepared: dict[bytes, Producer] = {}

@@ -9,19 +9,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from millstream.contracts.format import Encoder
 from millstream.formats import JsonLinesFormat, RawFormat, TextFormat
 from millstream_kafka.message import MessageMaker, OutgoingMessage
+from millstream_kafka.topic_encoders import TopicEncoders
 
 
 def maker(**options: Any) -> MessageMaker[Any]:
-    chosen = {"topic": "out", "encoder": RawFormat().encoder(), "key": None, "headers": None, "partition": None, "limit_bytes": 1_000_000}
+    chosen = {
+        "topic": "out",
+        "encoders": TopicEncoders(RawFormat(), "value"),
+        "key": None,
+        "headers": None,
+        "partition": None,
+        "limit_bytes": 1_000_000,
+    }
     return MessageMaker(**{**chosen, **options})
 
 
 def test_a_message_has_what_the_functions_say_of_its_record() -> None:
     made = maker(
         topic=lambda record: f"out-{record['kind']}",
-        encoder=JsonLinesFormat[Any]().encoder(),
+        encoders=TopicEncoders(JsonLinesFormat[Any](), "value"),
         key=lambda record: record["id"],
         headers=lambda record: {"trace": b"\x00", "none": None, "text": "é"},
         partition=lambda record: 3,
@@ -34,10 +43,38 @@ def test_none_is_a_tombstone() -> None:
     assert maker(key=lambda record: b"k").message(None, None) == OutgoingMessage("out", None, b"k")
 
 
-@pytest.mark.parametrize("wrong", [{"key": lambda record: 5}, {"headers": lambda record: {"a": 1.5}}, {"encoder": TextFormat().encoder()}])
+class Careless(Encoder[Any]):
+    """Gives text where bytes belong."""
+
+    def encode(self, value: Any) -> bytes:
+        return "text"  # type: ignore[return-value]
+
+
+class CarelessFormat(RawFormat):
+    def encoder(self) -> Any:
+        return Careless()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"key": lambda record: 5},
+        {"headers": lambda record: {"a": 1.5}},
+        {"headers": lambda record: [(1, b"a")]},
+        {"topic": lambda record: 7},
+        {"partition": lambda record: "0"},
+        {"partition": lambda record: -1},
+        {"partition": lambda record: True},
+        {"encoders": TopicEncoders(TextFormat(), "value")},
+        {"encoders": TopicEncoders(CarelessFormat(), "value")},
+        {"key": lambda record: b"k", "key_encoders": TopicEncoders(CarelessFormat(), "key")},
+    ],
+)
 def test_what_has_no_form_as_a_message_is_the_records_fault(wrong: dict[str, Any]) -> None:
     with pytest.raises(TypeError):
         maker(**wrong).message(b"x", None)
+    with pytest.raises(TypeError):
+        maker(**wrong).messages([b"x"], None)
 
 
 def test_records_without_a_message_are_rejected_and_the_others_pass_in_order() -> None:
@@ -68,3 +105,10 @@ def test_no_message_over_the_limit_passes(value: bytes, key: bytes | None, heade
 def test_a_message_comes_out_of_the_log_as_it_went_in(value: bytes, key: bytes | None, timestamp: int | None, headers: Any) -> None:
     made = OutgoingMessage("out", value, key, timestamp, None, tuple(headers))
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(made), type=OutgoingMessage) == made
+
+
+@given(st.lists(st.binary(max_size=60), max_size=8), st.booleans())
+def test_a_batch_of_plain_records_is_made_as_each_by_itself(values: list[bytes], stamped: bool) -> None:
+    stamps = list(range(len(values))) if stamped else None
+    made = maker(limit_bytes=1_200)
+    assert made.messages(values, stamps) == [made.message(value, stamps[number] if stamps else None) for number, value in enumerate(values)]
