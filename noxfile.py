@@ -85,14 +85,14 @@ def tests(session: nox.Session) -> None:
 
 
 def run_tests(session: nox.Session) -> None:
-    """Run the test suite on one Python version; of all those of CI only the first also runs the tests that kill real processes."""
+    """Run the test suite on one Python version; of all those of CI only the first also runs those that kill real processes or take long."""
     if session.name.removeprefix("tests-") not in SUPPORTED:
         session.warn(f"Python {RUNNING} is untested: CI runs {', '.join(SUPPORTED)}.")
     install(session, "tests")
     chosen = session.posargs
     if STRICT and not chosen and session.name != f"tests-{RUNNING}":
-        session.log(f"Tests marked `faults` are left out: they run on Python {RUNNING}, and take most of the time.")
-        chosen = ["-m", "not faults"]
+        session.log(f"Tests marked `faults` or `one_python` are left out: they run on Python {RUNNING}, and take most of the time.")
+        chosen = ["-m", "not faults and not one_python"]
     # pytest-randomly prints the seed in the header; `-- --randomly-seed=N` repeats an order.
     session.run("pytest", "-n", workers(), *chosen)
 
@@ -189,6 +189,14 @@ def run_bench(session: nox.Session) -> None:
 
 for measured in ("3.11", "3.13"):
     nox.session(name=f"bench-{measured}", python=interpreter(measured))(run_bench)
+
+
+@nox.session
+def bench_kafka(session: nox.Session) -> None:
+    """Print the speed of the Kafka plugin as ratios to loops by hand on the same broker, and to quixstreams."""
+    install(session, "tests")
+    session.install("quixstreams>=3.20,<4", success_codes=[0, 1])  # a peer to compare with, never needed
+    session.run("python", "benchmarks/kafka/run_kafka.py", *session.posargs)
 
 
 @nox.session

@@ -19,6 +19,8 @@ from click.testing import CliRunner, Result
 
 from millstream.cli.app import app
 
+pytestmark = pytest.mark.one_python
+
 WRITTEN_BY_AN_AUTHOR = Path(__file__).parent / "my_queue"
 LONGEST = "abcdefghijklmnopqrstuvwxyz012345"
 QUICK = ("-m", "not faults")

@@ -20,7 +20,7 @@ from millstream_testkit import SinkHarness, SinkSuite, SourceHarness, SourceSuit
 from millstream_testkit.oracle import Row
 from millstream_testkit.services import messages_of, shared_kafka
 
-pytestmark = pytest.mark.usefixtures("millstream_kafka")
+pytestmark = [pytest.mark.usefixtures("millstream_kafka"), pytest.mark.one_python]
 
 
 def key_of_row(row: Row) -> str:

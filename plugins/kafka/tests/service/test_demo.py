@@ -15,7 +15,7 @@ from millstream.cli.app import app
 from millstream_kafka.demo import command
 from millstream_kafka.demo.readings import lowest
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.one_python]
 
 
 def millstream(*arguments: str) -> subprocess.CompletedProcess[str]:

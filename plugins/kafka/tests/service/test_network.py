@@ -22,6 +22,8 @@ from millstream_kafka.second_client import Transactions
 from millstream_kafka.settings import connection
 from millstream_testkit.services import KafkaService, NetworkProxy
 
+pytestmark = pytest.mark.one_python
+
 PRODUCE, END_TXN = 0, 26
 """Numbers of requests in Kafka's protocol."""
 

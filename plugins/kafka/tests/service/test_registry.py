@@ -22,6 +22,8 @@ from millstream.errors import JobFailedError, MalformedRecord, RecordRefused
 from millstream_kafka import AvroFormat, KafkaRecord, KafkaSink, KafkaSource, Offsets, ProtobufFormat, SchemaRegistry
 from millstream_kafka.registry.errors import RegistryRefused, RegistryUnreachable, SchemaIncompatible
 
+pytestmark = pytest.mark.one_python
+
 DELIVERIES = ["at_least_once", "exactly_once", "exactly_once_2pc"]
 ORDER = {"type": "record", "name": "Order", "namespace": "shop", "fields": [{"name": "id", "type": "int"}, {"name": "to", "type": "string"}]}
 ORDER_2 = {**ORDER, "fields": [*ORDER["fields"], {"name": "gift", "type": "boolean", "default": False}]}  # type: ignore[misc]

@@ -17,7 +17,7 @@ from millstream_kafka import KafkaSink, KafkaSource, Offsets
 from millstream_kafka.errors import KafkaRefused, KafkaUnreachable
 from millstream_testkit.services import KafkaLogin, KafkaService, running_kafka
 
-pytestmark = [pytest.mark.usefixtures("millstream_kafka"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.usefixtures("millstream_kafka"), pytest.mark.timeout(180), pytest.mark.one_python]
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,8 @@ from millstream_kafka.second_client import Transactions
 from millstream_kafka.settings import Connection
 from millstream_testkit.services import KafkaService, running_kafka
 
+pytestmark = pytest.mark.one_python
+
 TIMEOUT_MS = 300_000
 
 

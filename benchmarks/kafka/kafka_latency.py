@@ -1,6 +1,6 @@
 """How long a record takes from the call that produces it to the call that consumes it behind the job.
 
-    python latency.py bare|millstream|commit BOOTSTRAP INPUT OUTPUT SECONDS
+    python kafka_latency.py bare|millstream|commit BOOTSTRAP INPUT OUTPUT SECONDS
 
 1,000 records a second, each with the time of its sending. One thread sends and one receives, in a process of their own; the loop or the job
 is another process. `commit` measures an exactly-once job instead: from the moment a checkpoint is complete, by the job's own notice, until a
@@ -20,8 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from cases import longer
 from confluent_kafka import Consumer, Producer, TopicPartition
+from kafka_cases import longer
 
 PER_S = 1_000
 PARTITIONS = 4
@@ -131,7 +131,10 @@ def commit_latencies(ends: Ends, complete_ns: list[int]) -> list[float]:
 def main() -> None:
     case, bootstrap, topic, output, seconds = sys.argv[1:6]
     if seconds == "run":
-        {"bare": bare, "millstream": millstream, "commit": lambda *to: millstream(*to, delivery="exactly_once")}[case](bootstrap, topic, output)
+        if case == "bare":
+            bare(bootstrap, topic, output)
+        else:
+            millstream(bootstrap, topic, output, "exactly_once" if case == "commit" else "at_least_once")
         return
     command = [sys.executable, str(Path(__file__)), case, bootstrap, topic, output, "run"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as job:

@@ -1,4 +1,4 @@
-"""One measurement against a broker, in a process of its own: `python cases.py CASE BOOTSTRAP FEW INPUT OUTPUT RECORDS`.
+"""One measurement against a broker, in a process of its own: `python kafka_cases.py CASE BOOTSTRAP FEW INPUT OUTPUT RECORDS`.
 
 FEW is a topic with 1,000 records, read once before. Prints JSON: `records`, `wall_s` and `cpu_s` from before the first connection is made to
 behind the last record, everything in this process counted.
@@ -186,7 +186,7 @@ def pipe(delivery: str) -> Callable[[str, str, str, int], int]:
 
 def quix_pipe(bootstrap: str, topic: str, output: str, records: int) -> int:
     """The same with quixstreams, at least once: it commits every second."""
-    from quixstreams import Application
+    from quixstreams import Application  # type: ignore[import-not-found,unused-ignore]  # not everybody has it
 
     app = Application(
         broker_address=bootstrap,

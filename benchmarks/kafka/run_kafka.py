@@ -1,8 +1,8 @@
 """Measures the Kafka plugin against hand-written loops on the same broker, and prints ratios.
 
-    python benchmarks/kafka/run.py                       1 M records, 3 rounds, in a container or at MILLSTREAM_TEST_KAFKA
-    python benchmarks/kafka/run.py --quick               200,000 records, one round
-    python benchmarks/kafka/run.py --only source latency
+    python benchmarks/kafka/run_kafka.py                       1 M records, 3 rounds, in a container or at MILLSTREAM_TEST_KAFKA
+    python benchmarks/kafka/run_kafka.py --quick               200,000 records, one round
+    python benchmarks/kafka/run_kafka.py --only source latency
 
 Every measurement is a fresh process; the cases take turns, round by round, so that a busy machine hits all alike. Imports, and the input, are
 made before. A ratio is what the loop by hand takes, divided by what the job takes for the same records: of CPU seconds of the process
@@ -27,9 +27,9 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from cases import FEW
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # documented to be there
+from kafka_cases import FEW
 
 from millstream_testkit.services import running_kafka
 
@@ -115,7 +115,7 @@ class Bench:
 
     def _timed(self, case: str, few: str, source: str, *, is_pipe: bool) -> dict[str, float]:
         output = self.topic() if is_pipe else "-"
-        result = self.measured("cases.py", case, self.bootstrap, few, source, output, str(self.options.records))
+        result = self.measured("kafka_cases.py", case, self.bootstrap, few, source, output, str(self.options.records))
         found = self.count(output) if is_pipe else result["records"]
         expected = self.options.records + (FEW if is_pipe and case != "quix_pipe" else 0)
         if found != expected:
@@ -125,7 +125,7 @@ class Bench:
         return result
 
     def _latency(self, case: str) -> dict[str, float]:
-        return self.measured("latency.py", case, self.bootstrap, self.topic(), self.topic(), str(self.options.seconds))
+        return self.measured("kafka_latency.py", case, self.bootstrap, self.topic(), self.topic(), str(self.options.seconds))
 
     def show(self) -> None:
         """Prints the tables."""
