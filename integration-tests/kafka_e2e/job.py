@@ -47,7 +47,10 @@ def build(options: argparse.Namespace) -> StreamExecutionEnvironment:
     """The job, ready to execute."""
     env = StreamExecutionEnvironment.get_execution_environment().set_parallelism(options.parallelism)
     env.configure("job.resume", "auto").configure("execution.processes", options.processes).configure("execution.job_manager", "process")
-    env.configure("restart.initial", timedelta(milliseconds=100)).configure("restart.max", timedelta(seconds=1))
+    # By name, it does not give up when the same failure comes three times without a checkpoint in between: here it may.
+    env.configure("restart.strategy", "exponential_delay").configure("restart.initial", timedelta(milliseconds=100)).configure(
+        "restart.max", timedelta(seconds=1)
+    )
     env.enable_checkpointing(timedelta(milliseconds=options.checkpoint_interval_ms))
     env.checkpoint_config.set_checkpoint_storage(options.checkpoints)
     env.checkpoint_config.set_tolerable_checkpoint_failures(1_000)  # while the broker is away none can be complete
