@@ -22,6 +22,7 @@ from millstream_kafka.capabilities import two_phase
 from millstream_kafka.client import Client, KafkaError, KafkaException, Producer, log
 from millstream_kafka.deliveries import Deliveries
 from millstream_kafka.fencing import is_fenced, raise_failure
+from millstream_kafka.left_behind import left_behind
 from millstream_kafka.marker_topic import MarkerTopic, forget_markers, key_of
 from millstream_kafka.producing import begin_transactions, produce
 from millstream_kafka.second_client import RETRIED, Transactions
@@ -40,7 +41,6 @@ _COMMIT_S: Final = 30.0
 _STEP_S: Final = 0.5
 _AGAIN_S: Final = 0.1
 _PATIENCE_S: Final = 0.5
-_OPEN: Final = frozenset({"Ongoing", "PrepareAbort"})
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,15 @@ class TwoPhaseWriter(TwoPhaseCommitWriter[T]):
         self._deliveries = Deliveries()
         self._made = 0
         self._prepared: dict[bytes, Producer] = {}
-        self._executor = ThreadExecutor(1)
-        self._ahead = _Ahead(self._executor, self._new)
         self._current: _Open | None = None
         self._ids: set[str] = set()
+        self._executor = ThreadExecutor(1)
+        self._ahead = _Ahead(self._executor, self._new)
+        try:
+            self._ahead.wait()  # the first of them tells before any record comes whether the user has the rights and the brokers take the timeout
+        except BaseException:
+            self.close()
+            raise
 
     def _lane_prefix(self, lane: int) -> str:
         return f"{self._sink.prefix}-{self._context.run_id}-{self._context.sink_uid}-{lane}-"
@@ -213,12 +218,12 @@ class TwoPhaseWriter(TwoPhaseCommitWriter[T]):
     def abort_lingering(self, keep: Sequence[bytes]) -> None:
         kept = {msgspec.msgpack.decode(committable, type=Handle).transactional_id for committable in keep}
         for lane in self._context.owned_lanes:
-            for listed in self._transactions.listed(self._lane_prefix(lane)):
-                name = listed.transactional_id
-                if listed.state in _OPEN and name not in kept and name not in self._ids:
-                    log.info("aborting transaction %s, which an earlier attempt has left open", name)
-                    begin_transactions(self._client, self._settings(name), name)
-                    crash_point("recovery.mid_abort")
+            prefix = self._lane_prefix(lane)
+            for left in left_behind(self._transactions.listed(prefix), prefix, self._context.attempt, kept | self._ids):
+                name = left.transactional_id
+                log.info("taking over transactional id %s (%s), which an earlier attempt has left behind", name, left.state)
+                begin_transactions(self._client, self._settings(name), name)
+                crash_point("recovery.mid_abort")
 
     def close(self) -> None:
         # What is prepared stays. Producers are released, never closed: that would abort their transactions.
@@ -253,11 +258,16 @@ class _Ahead:
         self._executor.close()
         self._made.clear()
 
-    def take(self) -> _Open:
-        """The next one; waits for it if it is not ready. Raises what its making raised."""
+    def wait(self) -> _Open:
+        """The next one, when it is ready; it stays the next one. Raises what its making raised."""
         self._ready.wait()
         made, error = self._made[0]
         if error is not None or made is None:
             raise error or RuntimeError("no producer was made")
+        return made
+
+    def take(self) -> _Open:
+        """The next one; another is begun in its place."""
+        made = self.wait()
         self._begin()
         return made

@@ -1,18 +1,24 @@
-"""A topic per test on a real broker, written and read with nothing of the connector."""
+"""A topic per test on a real broker, written and read with nothing of the connector; and sinks opened as attempts of a job would."""
 
 from __future__ import annotations
 
+import json
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from millstream_kafka import KafkaSink
+from millstream_testkit import SinkHarness
+from millstream_testkit.oracle import Row
 from millstream_testkit.services import KafkaService, messages_of
+from millstream_testkit.suites.attempts import Attempts, opening
 
 
 @dataclass
@@ -65,3 +71,30 @@ class Broker:
 @pytest.fixture
 def broker(millstream_kafka: KafkaService) -> Broker:
     return Broker(millstream_kafka.bootstrap, AdminClient({"bootstrap.servers": millstream_kafka.bootstrap}))
+
+
+class Opened(SinkHarness):
+    """A sink that a test has made, for `Attempts`. The target is its topic."""
+
+    def __init__(self, sink: KafkaSink[Any]) -> None:
+        self._made = sink
+
+    def sink(self, target: str) -> KafkaSink[Any]:
+        return self._made
+
+    def read(self, target: str) -> Sequence[Row]:
+        servers = str(self._made.bootstrap_servers)
+        return [tuple(json.loads(message.value())) for message in messages_of(servers, target)]
+
+    def create_target(self, folder: Path) -> str:
+        return str(self._made.topic)
+
+
+Opening = Callable[[KafkaSink[Any]], Attempts]
+
+
+@pytest.fixture
+def attempts_of() -> Iterator[Opening]:
+    """Opens a sink of rows as JSON again and again, with the engine's part played by the test; closes what is left open at the end."""
+    with ExitStack() as stack:
+        yield lambda sink: stack.enter_context(opening(Opened(sink), str(sink.topic)))
