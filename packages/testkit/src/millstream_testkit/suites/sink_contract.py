@@ -215,6 +215,16 @@ class CommittingSinkContract(SinkContractBase):
         for _ in range(2):
             heir.commit(first)
         assert_seen(attempts, rows(0, 10), "after that handle was committed again")
+        heir.write(rows(30, 10))
+        second = heir.seal(4)
+        heir.commit(second)
+        heir.write(rows(40, 10))
+        heir.seal(5)
+        # Gone again. That the second epoch is committed stands in no checkpoint, so the next attempt commits it once more.
+        last = attempts.open(2)
+        last.commit(second)
+        last.abort_lingering()
+        assert_seen(attempts, rows(0, 10) + rows(30, 10), "after a committed epoch was committed again, with a later one half done")
 
     @demand("A new attempt with fewer subtasks commits what every lane it inherits has prepared.", when=COMMITS)
     def test_lanes_are_taken_over_by_fewer_subtasks(self, attempts: Attempts) -> None:
