@@ -70,7 +70,7 @@ class AtLeastOnceHarness(ExactlyOnceHarness):
 
 def produced(bootstrap: str, topic: str, values: Sequence[tuple[int, bytes]]) -> None:
     """Writes values to partitions, with nothing of the connector."""
-    producer = Producer({"bootstrap.servers": bootstrap})
+    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True})
     for partition, value in values:
         producer.produce(topic, value, partition=partition)
     assert producer.flush(30) == 0

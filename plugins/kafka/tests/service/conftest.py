@@ -35,7 +35,7 @@ class Broker:
 
     def write(self, topic: str, values: Sequence[Any], *, partition: int = 0, transaction: str = "", **more: Any) -> None:
         """Values, or triples of key, value and headers. `transaction`: `commit` or `abort` them together."""
-        settings: dict[str, Any] = {"bootstrap.servers": self.bootstrap}
+        settings: dict[str, Any] = {"bootstrap.servers": self.bootstrap, "enable.idempotence": True}
         producer = Producer({**settings, "transactional.id": uuid.uuid4().hex} if transaction else settings)
         if transaction:
             producer.init_transactions(30)

@@ -61,7 +61,7 @@ class DemoTopics:
 
     def feed(self, count: int, seed: int, rate: float, over: threading.Event) -> None:
         """Writes the readings, so many a second, until they or the demonstration are over."""
-        producer = self._client.producer({"linger.ms": 20})
+        producer = self._client.producer({"linger.ms": 20, "enable.idempotence": True})  # else a request that is repeated doubles readings
         begun_s = time.monotonic()
         for number, (sensor, time_ms, temperature) in enumerate(readings(count, seed)):
             value = f"{sensor},{time_ms},{temperature}"
