@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import os
 import uuid
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +22,9 @@ from millstream.formats import JsonLinesFormat
 from millstream_kafka import KafkaSink, KafkaSource, Offsets
 from millstream_testkit import SinkHarness, SinkSuite, SourceHarness, SourceSuite
 from millstream_testkit.oracle import Row
-from millstream_testkit.services import messages_of, shared_kafka
+from millstream_testkit.services import KafkaService, ServiceUnavailable, messages_of, running_kafka, shared_kafka
+from millstream_testkit.services.fixtures import is_required
+from millstream_testkit.services.kafka import VERSION
 
 pytestmark = [pytest.mark.usefixtures("millstream_kafka"), pytest.mark.one_python]
 
@@ -37,11 +43,15 @@ class ExactlyOnceHarness(SinkHarness):
     delivery = "exactly_once"
 
     def create_target(self, folder: Path) -> str:
-        topic = f"out-{uuid.uuid4().hex}"
-        client = AdminClient({"bootstrap.servers": shared_kafka().bootstrap})
+        topic, bootstrap = f"out-{uuid.uuid4().hex}", self.broker().bootstrap
+        client = AdminClient({"bootstrap.servers": bootstrap})
         # The suite's records have event times of 1970, which are the timestamps of their messages: retention would take them at once.
         client.create_topics([NewTopic(topic, 2, 1, config={"retention.ms": "-1"})])[topic].result()
-        return f"{shared_kafka().bootstrap}/{topic}"
+        return f"{bootstrap}/{topic}"
+
+    def broker(self) -> KafkaService:
+        """Where targets are made."""
+        return shared_kafka()
 
     def drop_target(self, target: str) -> None:
         bootstrap, _, topic = target.partition("/")
@@ -155,6 +165,40 @@ class TwoPhaseHarness(ExactlyOnceHarness):
         return int(msgspec.msgpack.decode(committable)["version"])
 
 
+@cache
+def broker_to_crash() -> KafkaService | None:
+    """A broker in a container that only this process uses, and only where it may be killed; None where no container can be had."""
+    stack = ExitStack()
+    # A version asks for a container, whatever address is given.
+    version = os.environ.get("MILLSTREAM_TEST_KAFKA_VERSION") or VERSION
+    try:
+        service = stack.enter_context(running_kafka(version=version))
+    except ServiceUnavailable:
+        if is_required("kafka"):
+            raise
+        return None
+    atexit.register(stack.close)
+    return service
+
+
+class CrashedTwoPhaseHarness(TwoPhaseHarness):
+    """The same, with targets on a broker that is killed when the suite asks for it."""
+
+    name = "KafkaSink(exactly_once_2pc)"
+
+    def broker(self) -> KafkaService:
+        return broker_to_crash() or super().broker()
+
+    def restart_target(self, target: str) -> bool:
+        service = broker_to_crash()
+        if service is None:
+            return False
+        assert target.startswith(f"{service.bootstrap}/"), f"{target} is not on the broker at {service.bootstrap} that may be killed"
+        service.kill()
+        service.start()
+        return True
+
+
 class TestBoundedKafkaSource(SourceSuite):
     harness = BoundedSourceHarness
 
@@ -171,5 +215,6 @@ class TestAtLeastOnceKafkaSink(SinkSuite):
     harness = AtLeastOnceHarness
 
 
+@pytest.mark.timeout(180)  # whichever test comes first starts a broker, and one of them starts it again
 class TestTwoPhaseKafkaSink(SinkSuite):
-    harness = TwoPhaseHarness
+    harness = CrashedTwoPhaseHarness
