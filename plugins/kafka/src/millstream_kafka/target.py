@@ -67,14 +67,14 @@ class KafkaTarget(Generic[T]):
         return {**better, "enable.idempotence": True, "acks": "all"}
 
     def check(self, client: Client) -> None:
-        """Looks whether the topic is there and takes messages of the size that the sink does.
+        """Looks whether the topic is there and takes what the sink does. Topics that a function of the record names are not known yet.
 
         Raises:
             TopicUnknown: it is not there.
-            KafkaRefused: it does not.
+            KafkaRefused: it does not, or not from this user.
             KafkaUnreachable, KafkaFailed: the brokers do not say.
         """
         from millstream_kafka.preflight import check_topic
 
         if isinstance(self.topic, str):
-            check_topic(client, self.connection.bootstrap_servers, self.topic, self.limit_bytes)
+            check_topic(client, self.connection.bootstrap_servers, self.topic, self.limit_bytes, has_keys=self.key is not None)
