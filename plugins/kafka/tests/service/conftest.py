@@ -74,6 +74,12 @@ def broker(millstream_kafka: KafkaService) -> Broker:
 
 
 @pytest.fixture(scope="session")
+def broker_type() -> type[Broker]:
+    """For tests that have a broker of their own."""
+    return Broker
+
+
+@pytest.fixture(scope="session")
 def guarded(millstream_kafka: KafkaService) -> Iterator[KafkaService]:
     """A broker whose second listener lets its user in, and nothing more."""
     settings = {
