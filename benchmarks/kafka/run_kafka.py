@@ -65,7 +65,8 @@ class Bench:
     def fill(self, records: int) -> str:
         """The input: JSON of some 70 bytes."""
         topic, chance = self.topic(), random.Random(1)
-        producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 50, "enable.idempotence": True, "queue.buffering.max.messages": 2_000_000})
+        settings = {"bootstrap.servers": self.bootstrap, "linger.ms": 50, "enable.idempotence": True}
+        producer = Producer({**settings, "queue.buffering.max.messages": 2_000_000})
         for number in range(records):
             value = {"id": f"sensor-{number % 1000}", "timestamp": 1_700_000_000_000 + number, "temperature": round(chance.gauss(20, 5), 2)}
             producer.produce(topic, json.dumps(value), partition=number % PARTITIONS)

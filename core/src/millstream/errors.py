@@ -1209,6 +1209,29 @@ class GuaranteeNotMet(MillstreamError):
 
 
 @dataclass(kw_only=True, eq=False)
+class PreparedTooShort(MillstreamError):
+    """The target of a two-phase sink drops what it has prepared sooner than a checkpoint may need to be complete."""
+
+    code: ClassVar[str] = "prepared-too-short"
+    sink: str
+    kept_s: float
+    begins_s: float
+    timeout_s: float
+
+    def sentence(self) -> str:
+        fix = "Let the target keep it for longer (transaction_timeout of the Kafka sink)"
+        if self.kept_s > self.begins_s:
+            fix += f", or set checkpoint.timeout below {self.kept_s - self.begins_s:g}s"
+        else:
+            fix += ", and take checkpoints more often (checkpoint.interval)"
+        return (
+            f"The target of sink {self.sink} keeps what is prepared for {self.kept_s:g} s. A checkpoint may take longer: {self.begins_s:g} s until "
+            f"it begins (checkpoint.interval, checkpoint.min_pause) and {self.timeout_s:g} s until it is complete (checkpoint.timeout). Its records "
+            f"would be lost. {fix}."
+        )
+
+
+@dataclass(kw_only=True, eq=False)
 class EmptyJob(MillstreamError):
     """Nothing to execute."""
 

@@ -27,6 +27,7 @@ from millstream.formats.json import JsonLinesFormat
 from millstream.formats.text import TextFormat
 from millstream.graph.guarantee import Leg, legs, require
 from millstream.graph.job_graph import JobGraph, JobGraphBuilder
+from millstream.graph.prepared import check_prepared
 from millstream.graph.stream_graph import StreamGraph
 from millstream.graph.validate import validate
 from millstream.plugins import PluginManager, default_manager
@@ -324,6 +325,7 @@ class StreamExecutionEnvironment:
         Raises:
             EmptyJob, MissingUid, DuplicateUid, InvalidParallelism: the program cannot run as it is.
             GuaranteeNotMet: it asks for more than its legs give.
+            PreparedTooShort: a sink's target drops prepared work before a checkpoint has to be complete.
         """
         settings = self.settings(job_name)
         builder = JobGraphBuilder(self.graph, settings.job.parallelism, settings.job.max_parallelism)
@@ -333,6 +335,7 @@ class StreamExecutionEnvironment:
             parallelism_of=builder.parallelism_of,
             max_parallelism_of=builder.max_parallelism_of,
         )
+        check_prepared(self.graph, settings.checkpoint)
         if settings.job.guarantee is not None:
             require(self._legs(settings), Guarantee[settings.job.guarantee.upper()])
         return builder.build(settings.job.name or DEFAULT_JOB_NAME)

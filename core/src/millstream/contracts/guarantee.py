@@ -52,7 +52,8 @@ class SinkCapabilities:
         visible_only_committed: readers (with the right isolation) never see records of an incomplete checkpoint.
         prepared_survives_disconnect: two-phase only: prepared work outlives the process that prepared it.
         prepared_survives_server_kill: two-phase only: prepared work outlives a crash of the target.
-        max_prepared_age_s: two-phase only: the target drops prepared work after this time; None is never.
+        max_prepared_age_s: two-phase only: the target drops prepared work after this time; None is never. A job does not start when its
+            checkpoints may take longer.
         max_commit_records: the most records the target takes in one commit; None is no limit.
     """
 

@@ -15,6 +15,7 @@ from confluent_kafka import (
     Producer,
     TopicCollection,
     TopicPartition,
+    Uuid,
 )
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # they are documented to be there
     AdminClient,
@@ -26,6 +27,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # they are do
 
 from millstream_kafka.errors import KafkaFailed, KafkaRefused, KafkaUnreachable, SettingRefused
 from millstream_kafka.repeats import NoRepeats
+from millstream_kafka.versions import too_old
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "OFFSET_BEGINNING",
     "REQUEST_S",
+    "RIGHTS",
     "AdminClient",
     "Client",
     "ConfigResource",
@@ -50,6 +53,7 @@ __all__ = [
     "ResourceType",
     "TopicCollection",
     "TopicPartition",
+    "Uuid",
 ]
 
 log = logging.getLogger("millstream.kafka")
@@ -71,13 +75,15 @@ _AWAY: Final = frozenset(
     }
 )
 _LOGIN: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._SSL, KafkaError.UNSUPPORTED_SASL_MECHANISM})
-_RIGHTS: Final = {
+RIGHTS: Final = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED: "Give its user the right to read, or to write and describe, the topic",
     KafkaError.GROUP_AUTHORIZATION_FAILED: "Give its user the right to read the group, or leave group_id out",
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: "Give its user the right on the cluster that the message names",
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "Give its user the right to write and describe transactional ids with the sink's prefix",
 }
-_WORSE: Final = frozenset({*_LOGIN, *_RIGHTS})
+"""What to do where a right is missing, by the brokers' code."""
+_TOO_OLD: Final = frozenset({KafkaError._UNSUPPORTED_FEATURE, KafkaError.UNSUPPORTED_VERSION})
+_WORSE: Final = frozenset({*_LOGIN, *RIGHTS})
 
 
 class _Watch:
@@ -165,13 +171,15 @@ class Client:
         if cause.code() in _AWAY and last is not None and last.code() in (*_WORSE, *_AWAY):
             cause = last
         reason = f"{cause.str().rstrip('.')} ({cause.name()})"
-        if cause.code() in _RIGHTS:
-            return KafkaRefused(bootstrap_servers=servers, doing=doing, reason=reason, fix=_RIGHTS[cause.code()])
+        if cause.code() in RIGHTS:
+            return KafkaRefused(bootstrap_servers=servers, doing=doing, reason=reason, fix=RIGHTS[cause.code()])
         if cause.code() == KafkaError.INVALID_TRANSACTION_TIMEOUT:
             fix = "Give the sink a shorter transaction_timeout, or raise transaction.max.timeout.ms of the brokers"
             return KafkaRefused(bootstrap_servers=servers, doing=doing, reason=reason, fix=fix)
         if cause.code() in _LOGIN:
             fix = "Check security.protocol, the mechanism, the credentials and the certificate of the authority"
             return KafkaRefused(bootstrap_servers=servers, doing=doing, reason=reason, fix=fix)
+        if cause.code() in _TOO_OLD:
+            return too_old(servers, doing, reason)
         kind = KafkaUnreachable if cause.code() in _AWAY else KafkaFailed
         return kind(bootstrap_servers=servers, doing=doing, reason=reason)

@@ -13,6 +13,7 @@ from millstream.ports import crash_point
 from millstream_kafka.client import OFFSET_BEGINNING, Client
 from millstream_kafka.errors import TopicUnknown, TopicVanished
 from millstream_kafka.offset_lookup import OffsetLookup
+from millstream_kafka.rights import require_group, require_rights
 from millstream_kafka.split import KafkaSplit
 from millstream_kafka.topics import Topic, described, matching, required
 
@@ -63,6 +64,8 @@ class KafkaEnumerator(SplitEnumerator):
         self._context = context
         self._client = Client(source.connection, "KafkaSource")
         self._admin = self._client.admin()
+        if source.group_id is not None:
+            require_group(self._client, self._admin, source.group_id)
         read_committed = source.isolation_level == "read_committed"
         self._lookup = OffsetLookup(self._client, self._admin, source.group_id, read_committed=read_committed)
         self._known: dict[str, tuple[str, int]] = {}
@@ -82,6 +85,12 @@ class KafkaEnumerator(SplitEnumerator):
 
     def _look(self) -> list[Topic]:
         """The topics as they are, those that are being read included. Blocks."""
+        topics = self._found()
+        for topic in topics:
+            require_rights(self._source.connection.bootstrap_servers, topic, ["READ"])
+        return topics
+
+    def _found(self) -> list[Topic]:
         source = self._source
         if source.topic_pattern is None:
             if not self._known:

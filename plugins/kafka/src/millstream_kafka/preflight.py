@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from millstream_kafka.client import REQUEST_S, Client, ConfigResource, KafkaError, KafkaException, NewTopic, ResourceType, log
+from millstream_kafka.client import REQUEST_S, RIGHTS, Client, ConfigResource, KafkaError, KafkaException, NewTopic, ResourceType, log
 from millstream_kafka.errors import KafkaRefused
+from millstream_kafka.rights import require_rights
 from millstream_kafka.topics import described, required
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from millstream_kafka.client import AdminClient
+    from millstream_kafka.topics import Topic
 
 _MARKER_PARTITIONS: Final = 32
 _MARKER_CONFIG: Final = {
@@ -35,16 +39,30 @@ def settings_of(client: Client, admin: AdminClient, kind: str, name: str) -> dic
     return {entry.name: entry.value for entry in found.values()}
 
 
-def check_topic(client: Client, bootstrap_servers: str, topic: str, limit_bytes: int) -> None:
+def check_topic(client: Client, bootstrap_servers: str, topic: str, limit_bytes: int, *, has_keys: bool) -> None:
     """A topic that is written to.
+
+    Args:
+        limit_bytes: the largest message that the sink lets pass.
+        has_keys: whether the sink gives keys to messages.
 
     Raises:
         TopicUnknown: it is not there.
-        KafkaRefused: it takes smaller messages than the sink lets pass.
+        KafkaRefused: the user may not write it, or it would refuse what the sink lets pass.
     """
     admin = client.admin()
-    required(client, admin, [topic], bootstrap_servers)
-    largest = settings_of(client, admin, "topic", topic).get("max.message.bytes")
+    (found,) = required(client, admin, [topic], bootstrap_servers)
+    require_rights(bootstrap_servers, found, ["WRITE"])
+    settings = settings_of(client, admin, "topic", topic)
+    warn_of_durability(found, settings)
+    if "compact" in settings.get("cleanup.policy", "") and not has_keys:
+        raise KafkaRefused(
+            bootstrap_servers=bootstrap_servers,
+            doing=f"take messages without a key in topic {topic!r}",
+            reason=f"its cleanup.policy is {settings['cleanup.policy']!r}, which keeps the last message of each key",
+            fix="Give the sink key=..., or write to a topic with cleanup.policy 'delete'",
+        )
+    largest = settings.get("max.message.bytes")
     if largest is not None and int(largest) < limit_bytes:
         raise KafkaRefused(
             bootstrap_servers=bootstrap_servers,
@@ -54,11 +72,31 @@ def check_topic(client: Client, bootstrap_servers: str, topic: str, limit_bytes:
         )
 
 
+def warn_of_durability(topic: Topic, settings: Mapping[str, str]) -> None:
+    """Whether a topic keeps what brokers have acknowledged. It is the operator's to choose, so that the job goes on."""
+    wanted = int(settings.get("min.insync.replicas", topic.replicas))
+    if wanted == 1 and topic.replicas > 1:
+        log.warning(
+            "topic %r has %d replicas and min.insync.replicas 1: while the others lag, what one broker has acknowledged is lost with it, "
+            "and with it the guarantee. Set min.insync.replicas to 2.",
+            topic.name,
+            topic.replicas,
+        )
+    elif wanted > topic.replicas:
+        log.warning(
+            "topic %r has min.insync.replicas %d, and %d replicas only: some releases of Kafka then take no message at all, others count those "
+            "that there are. Give it more replicas.",
+            topic.name,
+            wanted,
+            topic.replicas,
+        )
+
+
 def make_marker_topic(client: Client, bootstrap_servers: str, topic: str) -> int:
     """The topic of markers, made if it is missing: how many partitions it has.
 
     Raises:
-        KafkaRefused: it is there, and would lose markers.
+        KafkaRefused: it is there, and would lose markers or not take them; or the user may not make, read or write it.
     """
     admin = client.admin()
     found = described(client, admin, [topic])[topic]
@@ -67,12 +105,22 @@ def make_marker_topic(client: Client, bootstrap_servers: str, topic: str) -> int
         try:
             future.result()
         except KafkaException as error:
+            if error.args[0].code() in RIGHTS:
+                raise KafkaRefused(
+                    bootstrap_servers=bootstrap_servers,
+                    doing=f"create the topic of markers {topic!r}",
+                    reason=error.args[0].str().rstrip("."),
+                    fix="Give its user the right to create it, or make it yourself with cleanup.policy=compact",
+                ) from error
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 client.fail(f"create the topic of markers {topic!r}", error)
             (found,) = required(client, admin, [topic], bootstrap_servers)
             return found.partitions
         return _MARKER_PARTITIONS
-    policy = settings_of(client, admin, "topic", topic).get("cleanup.policy", "compact")
+    require_rights(bootstrap_servers, found, ["READ", "WRITE"])
+    settings = settings_of(client, admin, "topic", topic)
+    warn_of_durability(found, settings)
+    policy = settings.get("cleanup.policy", "compact")
     if policy != "compact":
         raise KafkaRefused(
             bootstrap_servers=bootstrap_servers,

@@ -14,6 +14,7 @@ from millstream_kafka.errors import KafkaFailed, KafkaRefused, KafkaUnreachable,
 from millstream_kafka.second_client_settings import translated
 from millstream_kafka.transaction import Description, Handle, Listed, TopicPartition
 from millstream_kafka.transaction_errors import CoordinatorBusy, TransactionUnknown
+from millstream_kafka.versions import check_transactions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +53,7 @@ class Transactions:
     Raises:
         SettingRefused: the extra is missing, or a setting has no counterpart.
         KafkaUnreachable: no broker answers.
-        KafkaRefused: the brokers refuse the login.
+        KafkaRefused: the brokers refuse the login, or are too old.
     """
 
     def __init__(self, connection: Connection, asker: Asker = SINK, timeout_s: float = _PATIENCE_S) -> None:
@@ -68,6 +69,11 @@ class Transactions:
             if isinstance(explained, KafkaFailed):  # whatever it was, no broker has answered
                 explained = KafkaUnreachable(bootstrap_servers=self._servers, doing="look up transactions", reason=str(error))
             raise explained from error
+        try:
+            check_transactions(self._servers, asker.purpose, self._admin.api_versions())
+        except KafkaRefused:
+            self._admin.close()
+            raise
 
     def handle(self, transactional_id: str) -> Handle:
         """What is needed to finish the transaction of an id, once its producer is initialised."""

@@ -4,7 +4,8 @@ Guarantee: with `delivery="exactly_once"` the records of a checkpoint and a mark
 complete, once, to readers with `isolation.level=read_committed`. No transaction stays open meanwhile, so that nothing is lost however long
 the job is down. With "at_least_once" records are sent at once, and those behind the last checkpoint come again after a failure.
 
-Needs: Kafka 2.8 or newer; for "exactly_once" the right to transactional ids with the sink's prefix, and to the topic of markers.
+Needs: Kafka 2.8 or newer, 3.0 for "exactly_once_2pc"; for both kinds of transactions the rights to transactional ids with the sink's prefix, and to
+the topic of markers. A user without them is told before a record comes.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ class KafkaSink(BaseSink[T]):
         transactional_id_prefix: how transactional ids of "exactly_once" begin.
         transaction_timeout: how long the brokers keep a transaction that is not ended. For "exactly_once" one is open while the records of
             a checkpoint are written, and a minute is the default; for "exactly_once_2pc" from the first record to the end of its checkpoint
-            and however long the job is down in between: 15 minutes, the most that brokers allow unless told otherwise.
+            and however long the job is down in between: 15 minutes, the most that brokers allow unless told otherwise. A job whose
+            checkpoints may take longer is refused.
         marker_topic: compacted topic for the markers of "exactly_once", made if it is missing; several sinks and jobs may share it.
         client: further settings of librdkafka, by name: TLS, SASL, compression, sizes. Passwords as `Secret("${env:NAME}")`.
 

@@ -72,16 +72,18 @@ class KafkaTarget(Generic[T]):
         return {**better, "enable.idempotence": True, "acks": "all"}
 
     def check(self, client: Client, maker: MessageMaker[T]) -> None:
-        """Looks whether the topic is there and takes messages of the size that the sink does, and has the schemas of its messages looked up.
+        """Looks whether the topic is there and takes what the sink does, and has the schemas of its messages looked up.
+
+        Topics that a function of the record names are not known yet.
 
         Raises:
             TopicUnknown: it is not there.
-            KafkaRefused: it does not.
+            KafkaRefused: it does not, or not from this user.
             KafkaUnreachable, KafkaFailed: the brokers do not say.
             RegistryError: a registry of schemas does not have them, or does not answer.
         """
         from millstream_kafka.preflight import check_topic
 
         if isinstance(self.topic, str):
-            check_topic(client, self.connection.bootstrap_servers, self.topic, self.limit_bytes)
+            check_topic(client, self.connection.bootstrap_servers, self.topic, self.limit_bytes, has_keys=self.key is not None)
             maker.prepare(self.topic)

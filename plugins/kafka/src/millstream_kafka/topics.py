@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from millstream.errors import did_you_mean
-from millstream_kafka.client import REQUEST_S, Client, KafkaError, KafkaException, TopicCollection
+from millstream_kafka.client import REQUEST_S, Client, KafkaError, KafkaException, TopicCollection, Uuid
 from millstream_kafka.errors import TopicUnknown
+from millstream_kafka.versions import too_old
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from millstream_kafka.client import AdminClient
 
+_NO_ID: Final = str(Uuid(0, 0))
 _TRIES: Final = 10
 _AGAIN_S: Final = 0.1
 
@@ -27,23 +29,28 @@ class Topic:
         name: its name.
         topic_id: what tells it from another of that name.
         partitions: how many it has.
+        replicas: of the partition that has the fewest.
+        rights: what the user may do with it, as Kafka calls it: `READ`; None where brokers do not tell.
     """
 
     name: str
     topic_id: str
     partitions: int
+    replicas: int = 1
+    rights: frozenset[str] | None = None
 
 
 def described(client: Client, admin: AdminClient, names: Sequence[str]) -> dict[str, Topic | None]:
     """Each topic, or None where there is none of that name. Creates none.
 
     Raises:
-        KafkaUnreachable, KafkaRefused, KafkaFailed: the brokers do not say.
+        KafkaUnreachable, KafkaRefused, KafkaFailed: the brokers do not say, or are too old to.
     """
     found: dict[str, Topic | None] = {}
     if not names:
         return found
-    for name, future in admin.describe_topics(TopicCollection(list(names)), request_timeout=REQUEST_S).items():
+    asked = admin.describe_topics(TopicCollection(list(names)), include_authorized_operations=True, request_timeout=REQUEST_S)
+    for name, future in asked.items():
         try:
             description: Any = future.result()
         except KafkaException as error:
@@ -51,8 +58,21 @@ def described(client: Client, admin: AdminClient, names: Sequence[str]) -> dict[
                 client.fail(f"describe topic {name!r}", error)
             found[name] = None
         else:
-            found[name] = Topic(name, str(description.topic_id), len(description.partitions))
+            found[name] = topic = _topic(description)
+            if topic.topic_id == _NO_ID:
+                raise too_old(client.servers, f"tell topic {name!r} from another of its name", "a broker knows no ids of topics")
     return found
+
+
+def _topic(description: Any) -> Topic:
+    rights = description.authorized_operations
+    return Topic(
+        name=description.name,
+        topic_id=str(description.topic_id),
+        partitions=len(description.partitions),
+        replicas=min((len(partition.replicas) for partition in description.partitions), default=0),
+        rights=None if rights is None else frozenset(right.name for right in rights),
+    )
 
 
 def existing(client: Client, admin: AdminClient) -> list[str]:

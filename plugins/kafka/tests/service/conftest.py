@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from millstream_kafka import KafkaSink
 from millstream_testkit import SinkHarness
 from millstream_testkit.oracle import Row
-from millstream_testkit.services import KafkaService, messages_of
+from millstream_testkit.services import KafkaService, messages_of, running_kafka
 from millstream_testkit.suites.attempts import Attempts, opening
 
 
@@ -71,6 +71,23 @@ class Broker:
 @pytest.fixture
 def broker(millstream_kafka: KafkaService) -> Broker:
     return Broker(millstream_kafka.bootstrap, AdminClient({"bootstrap.servers": millstream_kafka.bootstrap}))
+
+
+@pytest.fixture(scope="session")
+def broker_type() -> type[Broker]:
+    """For tests that have a broker of their own."""
+    return Broker
+
+
+@pytest.fixture(scope="session")
+def guarded(millstream_kafka: KafkaService) -> Iterator[KafkaService]:
+    """A broker whose second listener lets its user in, and nothing more."""
+    settings = {
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS",
+    }
+    with running_kafka(login=True, settings=settings) as service:
+        yield service
 
 
 class Opened(SinkHarness):

@@ -89,8 +89,8 @@ def test_a_process_that_was_replaced_leaves_no_transaction_open(broker: Any, att
     attempts = attempts_of(sink_to(broker, topic, "exactly_once_2pc"))
     old = attempts.open(0)
     attempts.open(1).abort_lingering()
+    old.write(rows(0, 5))
     with pytest.raises(Fenced):
-        old.write(rows(0, 5))
         old.seal(1)
     transactions = Transactions(Connection(broker.bootstrap))
     assert transactions.listed(topic, ["Ongoing"]) == []

@@ -158,7 +158,7 @@ def test_a_source_behind_a_network_that_fails_loses_and_doubles_nothing_and_goes
 
 def written(sink: KafkaSink[Any], folder: Path) -> JobClient:
     """A job that writes three records in one checkpoint."""
-    env = StreamExecutionEnvironment().configure("checkpoint.storage", str(folder)).configure("checkpoint.interval", "1h")
+    env = StreamExecutionEnvironment().configure("checkpoint.storage", str(folder)).configure("checkpoint.interval", "4m")
     env.from_collection([b"a", b"b", b"c"], uid="in").sink_to(sink, uid="out")
     return env.execute_async(f"writing {uuid.uuid4().hex}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from millstream import StreamExecutionEnvironment, WatermarkStrategy
-from millstream.errors import JobFailedError, RecordRefused
+from millstream.errors import JobFailedError, PreparedTooShort, RecordRefused
 from millstream_kafka import KafkaSink
 from millstream_kafka.errors import KafkaRefused, TopicUnknown
 
@@ -85,10 +86,38 @@ def test_a_transaction_timeout_above_what_brokers_allow_is_refused_with_the_fix(
     assert isinstance(raised.value.__cause__, KafkaRefused)
 
 
-def test_a_topic_of_markers_that_forgets_them_is_refused(broker: Any, tmp_path: Path) -> None:
-    with pytest.raises(JobFailedError, match=r"cleanup\.policy is 'delete'") as raised:
-        write(broker, broker.topic(), [b"a"], tmp_path, delivery="exactly_once", marker_topic=broker.topic())
+def test_a_transaction_timeout_that_a_checkpoint_may_outlast_is_refused_before_the_job_starts(broker: Any, tmp_path: Path) -> None:
+    topic = broker.topic()
+    with pytest.raises(PreparedTooShort, match=r"keeps what is prepared for 60 s.*transaction_timeout of the Kafka sink.*below 59\.95s"):
+        write(broker, topic, [b"a"], tmp_path, delivery="exactly_once_2pc", transaction_timeout=timedelta(minutes=1))
+    write(broker, topic, [b"a"], tmp_path, delivery="exactly_once", transaction_timeout=timedelta(minutes=1))
+
+
+@pytest.mark.parametrize("delivery", DELIVERIES[1:])
+@pytest.mark.parametrize("policy", ["delete", "compact,delete"])
+def test_a_topic_of_markers_that_forgets_them_is_refused(broker: Any, tmp_path: Path, policy: str, delivery: Any) -> None:
+    markers = broker.topic(**{"cleanup.policy": policy})
+    with pytest.raises(JobFailedError, match=rf"cleanup\.policy is '{policy}'") as raised:
+        write(broker, broker.topic(), [b"a"], tmp_path, delivery=delivery, marker_topic=markers)
     assert isinstance(raised.value.__cause__, KafkaRefused)
+
+
+@pytest.mark.parametrize("delivery", DELIVERIES)
+def test_a_compacted_topic_is_refused_without_keys_and_taken_with_them(broker: Any, tmp_path: Path, delivery: Any) -> None:
+    topic = broker.topic(**{"cleanup.policy": "compact"})
+    with pytest.raises(JobFailedError, match=r"messages without a key.*Give the sink key=\.\.\.") as raised:
+        write(broker, topic, [b"a"], tmp_path / "without", delivery=delivery)
+    assert isinstance(raised.value.__cause__, KafkaRefused)
+    write(broker, topic, [b"a"], tmp_path / "with", delivery=delivery, key=lambda value: value)
+    assert [(message.key(), message.value()) for message in broker.read(topic)] == [(b"a", b"a")]
+
+
+@pytest.mark.parametrize("delivery", DELIVERIES[1:])
+def test_fewer_replicas_than_have_to_be_in_sync_are_a_warning(broker: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, delivery: Any) -> None:
+    topic = broker.topic(**{"min.insync.replicas": "2"})
+    with caplog.at_level(logging.WARNING, "millstream.kafka"):
+        write(broker, topic, [b"a"], tmp_path, delivery=delivery)
+    assert f"topic '{topic}' has min.insync.replicas 2, and 1 replicas only" in caplog.text
 
 
 @pytest.mark.parametrize("delivery", DELIVERIES[1:])

@@ -22,7 +22,7 @@ from millstream.runtime.metrics import MetricRegistry
 from millstream_kafka import KafkaSink
 from millstream_kafka.second_client import Transactions
 from millstream_kafka.settings import Connection
-from millstream_testkit.services import KafkaService, running_kafka
+from millstream_testkit.services import KafkaService
 
 pytestmark = pytest.mark.one_python
 
@@ -291,17 +291,6 @@ def test_a_coordinator_that_has_moved_is_looked_for_again(broker: Any, topic: st
 
 
 # --- rights and logins
-
-
-@pytest.fixture(scope="module")
-def guarded(millstream_kafka: KafkaService) -> Iterator[KafkaService]:
-    """A broker whose second listener lets its user in, and nothing more."""
-    settings = {
-        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        "super.users": "User:ANONYMOUS",
-    }
-    with running_kafka(login=True, settings=settings) as service:
-        yield service
 
 
 @pytest.fixture
