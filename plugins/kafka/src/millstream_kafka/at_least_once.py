@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from millstream.contracts.sink import Sink, SinkContext, SinkWriter
 from millstream.ports import crash_point
 from millstream_kafka.capabilities import PLAIN
-from millstream_kafka.client import Client, KafkaError
+from millstream_kafka.client import Client, KafkaError, KafkaException
 from millstream_kafka.deliveries import Deliveries
+from millstream_kafka.fencing import raise_reason
 from millstream_kafka.producing import produce, produce_values
 
 if TYPE_CHECKING:
@@ -48,11 +49,16 @@ class AtLeastOnceWriter(SinkWriter[T]):
 
     def write(self, values: Sequence[T], timestamps: Sequence[int] | None) -> None:
         plain = self._plain_values(values)
-        if plain is not None:
-            produce_values(self._client, self._producer, self._topic, plain, timestamps)
-        else:
-            produce(self._client, self._producer, self._maker.valid_messages(values, timestamps, self._reject))
-        self._producer.poll(0)
+        messages = self._maker.valid_messages(values, timestamps, self._reject) if plain is None else []
+        try:
+            if plain is not None:
+                produce_values(self._producer, self._topic, plain, timestamps)
+            else:
+                produce(self._producer, messages)
+            self._producer.poll(0)
+        except (KafkaException, SystemError) as error:
+            self._raise_failures()  # an error that came up in a callback is hidden behind a SystemError
+            raise_reason(self._client, "write records", error)
         self._raise_failures()
         crash_point("sink.write.mid_epoch")
 

@@ -109,14 +109,16 @@ class KafkaLanes(WriteAheadLanes[OutgoingMessage]):
         try:
             producer.begin_transaction()
             half = len(records) // 2
-            produce(self._client, producer, records[:half])
+            produce(producer, records[:half])
             crash_point("sink.commit.mid")
-            produce(self._client, producer, records[half:])
-            produce(self._client, producer, [marker])
+            produce(producer, records[half:])
+            produce(producer, [marker])
             producer.commit_transaction(_COMMIT_S)
         except BaseException as error:  # noqa: BLE001 - whatever it is, nobody knows what became of the transaction
-            self._discard(lane)
-            raise_failure(self._client, self._context, lane, f"commit checkpoint {checkpoint_id} of lane {lane}", error)
+            try:
+                raise_failure(self._client, self._context, lane, f"commit checkpoint {checkpoint_id} of lane {lane}", error, producer)
+            finally:
+                self._discard(lane)
         crash_point("sink.commit.applied_no_ack")
 
     def _discard(self, lane: int) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from millstream.errors import Fenced
-from millstream_kafka.client import Client, KafkaError
+from millstream_kafka.client import Client, KafkaError, KafkaException, Producer
 
 if TYPE_CHECKING:
     from millstream.contracts.sink import SinkContext
 
+_STEP_S: Final = 0.5
 _FENCED: Final = frozenset(
     {
         KafkaError._FENCED,
@@ -33,15 +34,37 @@ def _reason(error: BaseException) -> KafkaError | None:
     return reason if isinstance(reason, KafkaError) else None
 
 
-def raise_failure(client: Client, context: SinkContext, lane: int, doing: str, error: BaseException) -> NoReturn:
+def _told_by(producer: Producer) -> KafkaError | None:
+    """The library says once what was fatal, perhaps to nobody; whoever asks for something else is told it again."""
+    try:
+        producer.abort_transaction(_STEP_S)
+    except KafkaException as told:
+        return _reason(told)
+    return None
+
+
+def raise_failure(client: Client, context: SinkContext, lane: int, doing: str, error: BaseException, producer: Producer | None = None) -> NoReturn:
     """Raises Fenced when another producer has the lane's transactional id now, else what the error says.
 
     Args:
         doing: what failed, after "to".
+        producer: whose error it is, to be asked where the error does not say more than that there was one; it is of no use afterwards.
     """
     reason = _reason(error)
+    lost = reason.code() == KafkaError._FATAL if reason is not None else isinstance(error, SystemError)
+    if lost and producer is not None:
+        reason = _told_by(producer) or reason
+    if reason is not None and reason.code() in _FENCED:
+        raise Fenced(sink_uid=context.sink_uid, lane=lane, attempt=context.attempt) from error
+    _raise(client, doing, reason, error)
+
+
+def raise_reason(client: Client, doing: str, error: BaseException) -> NoReturn:
+    """Raises what an error of the library means, or the error itself where it is none."""
+    _raise(client, doing, _reason(error), error)
+
+
+def _raise(client: Client, doing: str, reason: KafkaError | None, error: BaseException) -> NoReturn:
     if reason is None:
         raise error
-    if reason.code() in _FENCED:
-        raise Fenced(sink_uid=context.sink_uid, lane=lane, attempt=context.attempt) from error
     raise client.explained(doing, reason) from error

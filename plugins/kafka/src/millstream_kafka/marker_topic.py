@@ -110,7 +110,10 @@ class MarkerTopic:
         markers = self._read(range(self._count), patience_s, strict=False)
         producer = self._client.producer(target.settings())
         producer.list_topics(self._name, timeout=_HELLO_S)  # connects: else the first message waits half a second for a timer of the library
-        produce(self._client, producer, [self.message(key, None) for key in markers if _is_of_run(key, run)])
+        try:
+            produce(producer, [self.message(key, None) for key in markers if _is_of_run(key, run)])
+        except KafkaException as error:
+            self._client.fail(f"write to topic {self._name!r}", error)
         producer.flush(_HELLO_S)
 
     def _read(self, partitions: Sequence[int], patience_s: float, *, strict: bool) -> dict[bytes, Marker]:

@@ -17,11 +17,11 @@ _INIT_S: Final = 30.0
 _INIT_TRIES: Final = 6
 
 
-def produce(client: Client, producer: Producer, messages: Sequence[OutgoingMessage]) -> None:
+def produce(producer: Producer, messages: Sequence[OutgoingMessage]) -> None:
     """Puts messages into the queue of a producer, and waits while it is full.
 
     Raises:
-        KafkaUnreachable, KafkaRefused, KafkaFailed: the client takes no more.
+        KafkaException: the client takes no more.
     """
     put = producer.produce
     for message in messages:
@@ -40,17 +40,15 @@ def produce(client: Client, producer: Producer, messages: Sequence[OutgoingMessa
                 )
             except BufferError:
                 producer.poll(_FULL_S)
-            except KafkaException as error:
-                client.fail(f"write to topic {message.topic!r}", error)
             else:
                 break
 
 
-def produce_values(client: Client, producer: Producer, topic: str, values: Sequence[bytes], timestamps: Sequence[int] | None) -> None:
+def produce_values(producer: Producer, topic: str, values: Sequence[bytes], timestamps: Sequence[int] | None) -> None:
     """The same for messages that are a value and a timestamp.
 
     Raises:
-        KafkaUnreachable, KafkaRefused, KafkaFailed: the client takes no more.
+        KafkaException: the client takes no more.
     """
     put = producer.produce
     for value, timestamp in zip(values, timestamps or repeat(0)):
@@ -59,8 +57,6 @@ def produce_values(client: Client, producer: Producer, topic: str, values: Seque
                 put(topic, value, None, -1, None, None, timestamp)
             except BufferError:
                 producer.poll(_FULL_S)
-            except KafkaException as error:
-                client.fail(f"write to topic {topic!r}", error)
             else:
                 break
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from millstream.errors import did_you_mean
+from millstream.ports import SystemClock
 from millstream_kafka.client import REQUEST_S, Client, KafkaError, KafkaException, TopicCollection, Uuid
 from millstream_kafka.errors import TopicUnknown
 from millstream_kafka.versions import too_old
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from millstream_kafka.client import AdminClient
 
 _NO_ID: Final = str(Uuid(0, 0))
-_TRIES: Final = 10
+_PATIENCE_S: Final = 3.0
 _AGAIN_S: Final = 0.1
 
 
@@ -90,10 +91,10 @@ def required(client: Client, admin: AdminClient, names: Sequence[str], bootstrap
     Raises:
         TopicUnknown: one is not.
     """
+    clock = SystemClock()
+    over_s = clock.monotonic_s() + _PATIENCE_S
     found = described(client, admin, names)
-    for _ in range(_TRIES):
-        if all(found.values()):
-            break
+    while not all(found.values()) and clock.monotonic_s() < over_s:
         admin.poll(_AGAIN_S)  # one that was just made is not known to every broker at once
         found = described(client, admin, names)
     for name, topic in found.items():

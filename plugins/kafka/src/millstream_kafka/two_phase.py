@@ -134,7 +134,7 @@ class TwoPhaseWriter(TwoPhaseCommitWriter[T]):
             if not current.begun:
                 current.producer.begin_transaction()
                 current.begun = True
-            produce(self._client, current.producer, messages)
+            produce(current.producer, messages)
             current.producer.poll(0)
         except (KafkaException, SystemError) as error:
             self._fail("write into the open transaction", error, current.producer)
@@ -142,13 +142,7 @@ class TwoPhaseWriter(TwoPhaseCommitWriter[T]):
         crash_point("sink.write.mid_epoch")
 
     def _fail(self, doing: str, error: BaseException, producer: Producer | None = None) -> NoReturn:
-        if isinstance(error, SystemError) and error.__cause__ is None and producer is not None:
-            # The library has lost the reason; whoever asks for something else is told it.
-            try:
-                producer.abort_transaction(_STEP_S)
-            except KafkaException as reason:
-                error = reason
-        raise_failure(self._client, self._context, self._context.lane, doing, error)
+        raise_failure(self._client, self._context, self._context.lane, doing, error, producer)
 
     def _raise_failures(self) -> None:
         for error, message in self._deliveries.take():
@@ -163,9 +157,9 @@ class TwoPhaseWriter(TwoPhaseCommitWriter[T]):
         self._current = None
         lane = self._context.lane
         marker = self._markers.message(self._key(lane), Marker(checkpoint_id, 0))
-        produce(self._client, current.producer, [marker])
-        crash_point("sink.prepare.mid")
         try:
+            produce(current.producer, [marker])
+            crash_point("sink.prepare.mid")
             while current.producer.flush(_STEP_S):
                 self._raise_failures()
         except (KafkaException, SystemError) as error:

@@ -57,7 +57,7 @@ class _MarkerApart(KafkaLanes):
     def _commit(self, lane: int, messages: Sequence[OutgoingMessage]) -> None:
         producer = self._producers[lane]
         producer.begin_transaction()
-        produce(self._client, producer, messages)
+        produce(producer, messages)
         producer.commit_transaction(30)
 
 
