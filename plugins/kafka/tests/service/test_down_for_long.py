@@ -27,7 +27,7 @@ source, sink, delivery, checkpoints = sys.argv[1:]
 (bootstrap, origin), (_, target) = source.split("/"), sink.split("/")
 env = StreamExecutionEnvironment.get_execution_environment().configure("job.resume", "auto")
 env.enable_checkpointing(timedelta(milliseconds=50))
-env.checkpoint_config.set_checkpoint_storage(checkpoints)
+env.checkpoint_config.set_checkpoint_storage(checkpoints).set_checkpoint_timeout(timedelta(seconds=1))
 lines = env.from_source(KafkaSource(bootstrap, origin, "text", stop=Offsets.latest()), uid="lines")
 written = KafkaSink(bootstrap, target, "text", delivery=delivery, transactional_id_prefix=target, transaction_timeout=timedelta(seconds=2))
 lines.sink_to(written, uid="out")
