@@ -160,7 +160,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.quick:
         options.records, options.rounds, options.seconds = 200_000, 1, 5.0
-    with running_kafka() as broker:
+    with running_kafka(frugal=False) as broker:
         bench = Bench(broker.bootstrap, options)
         print(f"Python {platform.python_version()}, {os.cpu_count()} CPUs, {options.records:,} records, {options.rounds} rounds", flush=True)
         try:

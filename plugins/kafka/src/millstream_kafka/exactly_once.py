@@ -91,7 +91,7 @@ class KafkaLanes(WriteAheadLanes[OutgoingMessage]):
         name = self._transactional_id(lane)
         timeout_ms = round(self._sink.timeout_s * 1000)
         settings = {**self._sink.target.settings(transactional=True), "transactional.id": name, "transaction.timeout.ms": timeout_ms}
-        producer = begin_transactions(self._client, settings, name)
+        producer = begin_transactions(self._client, settings, name, self._sink.marker_topic)
         self._producers[lane] = producer
 
     def read_marker(self, lane: int) -> Marker | None:

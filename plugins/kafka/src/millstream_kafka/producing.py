@@ -61,12 +61,13 @@ def produce_values(producer: Producer, topic: str, values: Sequence[bytes], time
                 break
 
 
-def begin_transactions(client: Client, settings: Mapping[str, Any], name: str) -> Producer:
+def begin_transactions(client: Client, settings: Mapping[str, Any], name: str, topic: str | None = None) -> Producer:
     """A producer whose transactional id is its own: whoever had it before is fenced, and what was open is decided.
 
     Args:
         settings: of the producer.
         name: the transactional id, for errors.
+        topic: one that is there, if any is known.
 
     Raises:
         KafkaUnreachable, KafkaRefused, KafkaFailed: it cannot be had.
@@ -74,7 +75,8 @@ def begin_transactions(client: Client, settings: Mapping[str, Any], name: str) -
     producer = client.producer(settings)
     for left in reversed(range(_INIT_TRIES)):
         try:
-            producer.list_topics(timeout=_INIT_S)  # connects: else the next call waits half a second for a timer of the library
+            # Connects: else the next call waits half a second for a timer of the library. All topics of a cluster are a long answer.
+            producer.list_topics(topic=topic, timeout=_INIT_S)
             producer.init_transactions(_INIT_S)
         except KafkaException as error:
             if not left or not error.args[0].retriable():

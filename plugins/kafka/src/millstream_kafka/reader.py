@@ -69,6 +69,7 @@ class KafkaReader(SourceReader[T]):
         self._context = context
         self._deserializer = deserializer
         self._commits = source.group_id is not None
+        self._topics = source.topics
         self._client = Client(source.connection, "KafkaSource")
         group_id = source.group_id or "millstream-without-group"
         fixed = {"group.id": group_id, "isolation.level": source.isolation_level, "enable.partition.eof": source.bounded}
@@ -89,7 +90,8 @@ class KafkaReader(SourceReader[T]):
 
     def start(self) -> None:
         try:
-            self._consumer.list_topics(timeout=_HELLO_S)  # connects: else the first fetch waits half a second for a timer of the library
+            # Connects: else the first fetch waits half a second for a timer of the library. All topics of a cluster are a long answer.
+            self._consumer.list_topics(topic=self._topics[0] if self._topics else None, timeout=_HELLO_S)
         except KafkaException as error:
             log.info("%s: no broker answers yet: %s", self._client.servers, error)
         self._context.request_split()

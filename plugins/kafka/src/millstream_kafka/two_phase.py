@@ -111,8 +111,11 @@ class TwoPhaseWriter(TwoPhaseCommitWriter[T]):
         self._made += 1
         name = f"{self._lane_prefix(self._context.lane)}{self._context.attempt}-{self._made}"
         self._ids.add(name)
-        producer = begin_transactions(self._client, self._settings(name), name)
+        producer = self._begun(name)
         return _Open(producer, self._transactions.handle(name))
+
+    def _begun(self, name: str) -> Producer:
+        return begin_transactions(self._client, self._settings(name), name, self._sink.marker_topic)
 
     def _settings(self, name: str) -> dict[str, Any]:
         return {
@@ -193,7 +196,7 @@ class TwoPhaseWriter(TwoPhaseCommitWriter[T]):
             return Retry(_AGAIN_S, f"the coordinator of {handle.transactional_id} answered {KafkaError(code).name()}")
         if code == 0:
             # Decided, and soon visible. Whoever still has the producer must not write with it any more.
-            begin_transactions(self._client, self._settings(handle.transactional_id), handle.transactional_id)
+            self._begun(handle.transactional_id)
             return Committed()
         if self._is_proved(lane, checkpoint_id):
             return Committed(already=True)
@@ -216,7 +219,7 @@ class TwoPhaseWriter(TwoPhaseCommitWriter[T]):
             for left in left_behind(self._transactions.listed(prefix), prefix, self._context.attempt, kept | self._ids):
                 name = left.transactional_id
                 log.info("taking over transactional id %s (%s), which an earlier attempt has left behind", name, left.state)
-                begin_transactions(self._client, self._settings(name), name)
+                self._begun(name)
                 crash_point("recovery.mid_abort")
 
     def close(self) -> None:

@@ -19,7 +19,6 @@ from millstream.contracts.two_phase_commit import CommitOutcome, Committed
 from millstream.errors import LostEpoch
 from millstream_kafka import second_client, two_phase
 from millstream_kafka.client import Producer
-from millstream_kafka.producing import begin_transactions
 from millstream_kafka.second_client import Transactions
 from millstream_kafka.transaction import Handle
 from millstream_kafka.two_phase import TwoPhaseKafkaSink, TwoPhaseWriter, _Open
@@ -201,7 +200,7 @@ class _InitBeforeEnd(TwoPhaseWriter[Row]):
     def commit(self, lane: int, checkpoint_id: int, committable: bytes) -> CommitOutcome:
         if committable not in self._prepared:
             name = msgspec.msgpack.decode(committable, type=Handle).transactional_id
-            begin_transactions(self._client, self._settings(name), name)
+            self._begun(name)
         return super().commit(lane, checkpoint_id, committable)
 
 

@@ -30,6 +30,9 @@ _COMMAND: Final = (
     " && /opt/kafka/bin/kafka-storage.sh format --ignore-formatted -t $CLUSTER_ID $SCRAM -c /tmp/server.properties"
     " && exec /opt/kafka/bin/kafka-server-start.sh /tmp/server.properties"
 )
+_FRUGAL: Final = "-Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+"""A broker that lives for a minute does not earn back what its best compiler takes."""
+
 _QUICK: Final = {
     "offsets.topic.replication.factor": "1",
     "offsets.topic.num.partitions": "4",
@@ -152,7 +155,7 @@ class KafkaService:
 
 @contextmanager
 def running_kafka(
-    *, version: str | None = None, settings: Mapping[str, str] | None = None, login: bool = False, proxied: bool = False
+    *, version: str | None = None, settings: Mapping[str, str] | None = None, login: bool = False, proxied: bool = False, frugal: bool = True
 ) -> Iterator[KafkaService]:
     """A broker that answers: the one at MILLSTREAM_TEST_KAFKA, else one of its own in a container, removed afterwards.
 
@@ -161,6 +164,7 @@ def running_kafka(
         settings: of the broker, in addition; they ask for a container whatever address is given.
         login: with a second listener that asks for TLS and a password; likewise.
         proxied: with another listener behind a network that fails when told to; likewise.
+        frugal: takes little for its start and itself, at the cost of its top speed, which only a benchmark asks for.
 
     Raises:
         ServiceUnavailable: there is none.
@@ -175,13 +179,13 @@ def running_kafka(
     behind, at = free_ports(2)
     with ExitStack() as stack:
         network = stack.enter_context(NetworkProxy(f"127.0.0.1:{behind}", port=at)) if proxied else None
-        service = _start(chosen, settings or {}, network, with_login=login)
+        service = _start(chosen, settings or {}, network, with_login=login, frugal=frugal)
         stack.callback(service.owned().remove)
         service.wait_until_ready()
         yield service
 
 
-def _start(version: str, settings: Mapping[str, str], network: NetworkProxy | None, *, with_login: bool) -> KafkaService:
+def _start(version: str, settings: Mapping[str, str], network: NetworkProxy | None, *, with_login: bool, frugal: bool) -> KafkaService:
     broker, controller, secure = free_ports(3)
     listeners = {"PLAINTEXT": broker, "CONTROLLER": controller}
     advertised = {"PLAINTEXT": f"127.0.0.1:{broker}"}
@@ -214,7 +218,7 @@ def _start(version: str, settings: Mapping[str, str], network: NetworkProxy | No
         "PROPERTIES": "".join(f"{name}={value}\n" for name, value in properties.items()),
         "CLUSTER_ID": _cluster_id(),
         "SCRAM": scram,
-        "KAFKA_HEAP_OPTS": "-Xmx512m",
+        "KAFKA_HEAP_OPTS": _FRUGAL if frugal else "-Xmx512m",
     }
     ports = [port for name, port in listeners.items() if name != "CONTROLLER"]
     container = Container("kafka", (f"millstream-it/kafka:{version}", f"apache/kafka:{version}"), _COMMAND, environment, ports)
