@@ -174,7 +174,7 @@ def pipe(delivery: str) -> Callable[[str, str, str, int], int]:
         from millstream_kafka import KafkaSink
 
         env = environment()
-        sink = KafkaSink(bootstrap, output, delivery=delivery, transactional_id_prefix=output, client={"linger.ms": 5})  # type: ignore[arg-type, var-annotated]
+        sink = KafkaSink(bootstrap, output, delivery=delivery, transactional_id_prefix=output, client={"linger.ms": 5})  # type: ignore[arg-type, var-annotated]  # a str here, a Literal there
         env.from_source(source(bootstrap, topic, records), uid="in").map(longer).sink_to(sink, uid="out")
         return taken(env.execute("pipe"))
 

@@ -61,7 +61,7 @@ def millstream(bootstrap: str, topic: str, output: str, delivery: str = "at_leas
     plugins = PluginManager.with_plugins([millstream_filesystem.plugin, millstream_memory.plugin, Telling()])
     env = StreamExecutionEnvironment(plugins=plugins)
     env.configure("checkpoint.storage", tempfile.mkdtemp(prefix="millstream-bench-")).configure("checkpoint.interval", "1s")
-    sink: KafkaSink[bytes] = KafkaSink(bootstrap, output, delivery=delivery, transactional_id_prefix=output, client=LINGER)  # type: ignore[arg-type]
+    sink: KafkaSink[bytes] = KafkaSink(bootstrap, output, delivery=delivery, transactional_id_prefix=output, client=LINGER)  # type: ignore[arg-type]  # a str here, a Literal there
     source: KafkaSource[bytes] = KafkaSource(bootstrap, topic, client=QUICK)
     env.from_source(source, uid="in").map(longer).sink_to(sink, uid="out")
     print("ready", flush=True)
@@ -85,7 +85,7 @@ class Ends:
         """For so long."""
         for thread in self._threads:
             thread.start()
-        time.sleep(seconds)
+        time.sleep(seconds)  # what is measured is what happens in so long a time
         self.over.set()
         for thread in self._threads:
             thread.join()
@@ -98,7 +98,7 @@ class Ends:
                 self._producer.produce(self._topic, str(time.time_ns()).encode(), partition=sent % PARTITIONS)
                 sent += 1
             self._producer.poll(0)
-            time.sleep(0.0005)
+            time.sleep(0.0005)  # the pace: half of the time between two records
         self._producer.flush(10)
 
     def _receive(self) -> None:

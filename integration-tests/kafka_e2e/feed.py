@@ -37,7 +37,7 @@ def feed(bootstrap: str, topic: str, plan: Plan, per_s: float) -> None:
             producer.poll(0)
             ahead_s = number / per_s - (time.monotonic() - begun_s)
             if ahead_s > BURST_S:
-                time.sleep(ahead_s)
+                time.sleep(ahead_s)  # the pace
     left = producer.flush(120)
     if left or failed:
         raise RuntimeError(f"{left} messages were not delivered; errors: {failed[:3]}")

@@ -146,7 +146,7 @@ class Run:
                 raise Failed("the job came to its end before everything had been killed: give it more records")
             if time.monotonic() > limit_s:
                 raise Failed(f"no checkpoint was completed within {PATIENCE_S:.0f} s{self._last_words()}")
-            time.sleep(0.02)
+            time.sleep(0.02)  # between two looks at the job and its checkpoints, within the limit
         self._seen = self._newest()
 
     def _kill(self, victim: str) -> None:
@@ -170,7 +170,7 @@ class Run:
             if found:
                 return found
             self._attend()
-            time.sleep(0.05)
+            time.sleep(0.05)  # between two looks at the list of processes, within the limit
         raise Failed(f"there is no process of {victim} to kill{self._last_words()}")
 
     def _to_the_end(self) -> None:
@@ -178,7 +178,7 @@ class Run:
         while not self._attend():
             if time.monotonic() > limit_s:
                 raise Failed(f"the job has not come to its end{self._last_words()}")
-            time.sleep(0.05)
+            time.sleep(0.05)  # between two looks at the job, within the limit
 
     def _check_what_was_fed(self) -> None:
         assert self.feeding is not None

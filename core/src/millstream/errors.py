@@ -1219,7 +1219,7 @@ class PreparedTooShort(MillstreamError):
     timeout_s: float
 
     def sentence(self) -> str:
-        fix = "Let the target keep it for longer (transaction_timeout of the Kafka sink)"
+        fix = "Let the target keep it for longer, by an option of the sink (transaction_timeout, where it has that)"
         if self.kept_s > self.begins_s:
             fix += f", or set checkpoint.timeout below {self.kept_s - self.begins_s:g}s"
         else:

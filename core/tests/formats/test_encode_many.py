@@ -47,4 +47,4 @@ def test_many_are_each_by_itself(file_format: Format[Any], values: st.SearchStra
 def test_a_value_that_is_no_record_is_refused_among_others() -> None:
     for file_format, wrong in [(RawFormat(), "text"), (TextFormat(), b"bytes"), (JsonLinesFormat(), float("nan"))]:
         with pytest.raises((TypeError, ValueError)):
-            file_format.encoder().encode_many([wrong])  # type: ignore[attr-defined]
+            file_format.encoder().encode_many([wrong])  # type: ignore[attr-defined]  # the formats have no common type

@@ -37,7 +37,7 @@ def test_a_line_cannot_hold_a_line_end(value: bytes) -> None:
 @pytest.mark.parametrize("value", ["text", 5, None, bytearray(b"x")])
 def test_what_is_no_bytes_is_refused(value: object) -> None:
     with pytest.raises(TypeError, match=f"must be bytes, not {type(value).__name__}"):
-        RawFormat().encoder().encode(value)  # type: ignore[arg-type]
+        RawFormat().encoder().encode(value)  # type: ignore[arg-type]  # wrong on purpose
 
 
 def test_it_is_found_by_its_name() -> None:

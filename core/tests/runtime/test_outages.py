@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any, ClassVar
 
 import pytest
 
-from millstream import RestartStrategies, StreamExecutionEnvironment
+from millstream import StreamExecutionEnvironment
 from millstream.contracts.source import EnumeratorContext
 from millstream.errors import JobFailedError, MillstreamError
 from millstream.ports import InlineExecutor, LocalStorage, LocalTransport, ManualClock, SeededRandom
@@ -49,7 +48,8 @@ def run(source: Failing, fail_at: int = 2) -> tuple[list[int], ManualClock, int]
     """The job reads 1, 2 and 3, and its function raises the first time it sees one of them."""
     clock = ManualClock(1_000_000)
     env = StreamExecutionEnvironment(ports=Ports(clock, SeededRandom(), LocalTransport(), LocalStorage(), InlineExecutor()))
-    env.set_restart_strategy(RestartStrategies.exponential_delay(timedelta(seconds=1), timedelta(seconds=10), 1.5, timedelta(hours=1)))
+    # The default strategy, which gives up when one failure comes three times without a checkpoint in between.
+    env.configure("checkpoint.storage", "memory").configure("checkpoint.interval", "30d")
     seen: list[int] = []
 
     def noted(value: int) -> int:

@@ -191,7 +191,7 @@ class Told:
     def __init__(self) -> None:
         self.limits: dict[SubtaskId, list[WatermarkLimit]] = {}
         self.later: list[Callable[[], None]] = []
-        self.aligner = WatermarkAligner(_Job(), self._send, lambda _, action: self.later.append(action))  # type: ignore[arg-type]
+        self.aligner = WatermarkAligner(_Job(), self._send, lambda _, action: self.later.append(action))  # type: ignore[arg-type]  # all of a job that it looks at
 
     def _send(self, subtask: SubtaskId, message: object) -> None:
         assert isinstance(message, WatermarkLimit)
@@ -279,7 +279,7 @@ def test_whatever_the_speeds_everything_is_read_and_the_drift_is_bounded(paces: 
     scripts = [[item for n in range(30) for item in (Wait(wait / 1000), At(step * n, (str(i), step * n)))] for i, (wait, step) in enumerate(paces)]
     seen: list[tuple[str, int]] = []
     stream = env.from_source(ScriptedSource(*scripts), aligned(), name="a")
-    stream.map(lambda pair: seen.append(pair) or pair).print()  # type: ignore[func-returns-value]
+    stream.map(lambda pair: seen.append(pair) or pair).print()  # type: ignore[func-returns-value]  # append gives None
     env.execute()
     assert len(seen) == 30 * len(paces)
     left = {str(number): 30 for number in range(len(paces))}

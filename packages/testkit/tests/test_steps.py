@@ -30,7 +30,7 @@ def test_a_commit_can_be_interrupted_between_any_two_of_its_calls_and_an_atomic_
     watch_steps(resolved)
     passed: list[str] = []
     for name in step_names("commit_batch")[:40]:
-        arm(name, lambda name=name: passed.append(name))  # type: ignore[misc]
+        arm(name, lambda name=name: passed.append(name))  # type: ignore[misc]  # defaults bind the names of this round
     with opening(harness, str(tmp_path / "counted.db")) as attempts:
         attempts.open().client.commit_batch(0, 1, 0, rows(0, 4))
     assert passed == step_names("commit_batch")[: len(passed)]
@@ -55,6 +55,10 @@ def test_a_commit_can_be_interrupted_between_any_two_of_its_calls_and_an_atomic_
     assert seen == {(0, None), (4, 1)}
 
 
+def listening(phase: str, info: dict[str, int]) -> None:
+    """Called by the collector, as Hypothesis has itself called: in the middle of whatever code runs."""
+
+
 def test_what_the_cyclic_collector_does_meanwhile_is_no_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     harness = LedgerHarness()
     monkeypatch.setattr(type(harness.resolved("any")), "open", type(harness.resolved("any")).open)
@@ -63,13 +67,15 @@ def test_what_the_cyclic_collector_does_meanwhile_is_no_step(tmp_path: Path, mon
     for often in (False, True):
         passed: list[str] = []
         for name in step_names("commit_batch"):
-            arm(name, lambda name=name, passed=passed: passed.append(name))  # type: ignore[misc]
+            arm(name, lambda name=name, passed=passed: passed.append(name))  # type: ignore[misc]  # defaults bind the names of this round
         threshold = gc.get_threshold()
         gc.set_threshold(1 if often else threshold[0])
+        gc.callbacks.append(listening)
         try:
             with opening(harness, str(tmp_path / f"{often}.db")) as attempts:
                 attempts.open().client.commit_batch(0, 1, 0, rows(0, 4))
         finally:
+            gc.callbacks.remove(listening)
             gc.set_threshold(*threshold)
         disarm()
         counts.append(len(passed))

@@ -151,7 +151,7 @@ class WatermarkStrategy(Generic[T]):
         A split whose watermark is more than `max_drift` above the lowest of the group is not read until the others have caught up; where
         the connector cannot pause a split, the reader waits as a whole, once all its splits are so far ahead. The drift can be higher by
         what is read within an interval. An idle split holds nobody back; one that has had no record yet does: give it an idleness, too.
-        Only for sources; without effect in `assign_timestamps_and_watermarks`, where it is refused.
+        Only sources can wait: `assign_timestamps_and_watermarks` refuses such a strategy.
 
         Args:
             group: sources of the job with this name are aligned with each other, and the splits of one source are, too.

@@ -54,6 +54,7 @@ class ChainedOperator:
     @property
     def alignment(self) -> WatermarkAlignment | None:
         """Whom a source waits for in event time."""
+        # Of all specs only that of a source has it, and this layer does not know which that is.
         alignment: WatermarkAlignment | None = getattr(self.spec, "alignment", None)
         return alignment
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,7 +15,9 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from millstream_kafka import KafkaSink
+from millstream import JobStatus, StreamExecutionEnvironment
+from millstream.errors import JobFailedError
+from millstream_kafka import KafkaSink, KafkaSource
 from millstream_testkit import SinkHarness
 from millstream_testkit.oracle import Row
 from millstream_testkit.services import KafkaService, messages_of, running_kafka
@@ -115,3 +118,45 @@ def attempts_of() -> Iterator[Opening]:
     """Opens a sink of rows as JSON again and again, with the engine's part played by the test; closes what is left open at the end."""
     with ExitStack() as stack:
         yield lambda sink: stack.enter_context(opening(Opened(sink), str(sink.topic)))
+
+
+class Running:
+    """A job that reads for ever."""
+
+    def __init__(self, source: KafkaSource[Any], **settings: Any) -> None:
+        self.values: list[Any] = []
+        env = StreamExecutionEnvironment().configure("checkpoint.storage", "memory").configure("checkpoint.interval", "50ms")
+        for name, value in settings.items():
+            env.configure(name.replace("__", "."), value)
+        env.from_source(source, uid="in").map(self._take).filter(lambda value: False).print()
+        self.job = env.execute_async(f"endless {uuid.uuid4().hex}")
+        self._came = threading.Condition()
+
+    def _take(self, value: Any) -> Any:
+        with self._came:
+            self.values.append(value)
+            self._came.notify_all()
+        return value
+
+    def wait_for(self, count: int) -> list[Any]:
+        with self._came:
+            assert self._came.wait_for(lambda: len(self.values) >= count, 30), self.values
+            return list(self.values)
+
+    def error(self) -> BaseException | None:
+        with pytest.raises(JobFailedError) as raised:
+            self.job.result(30)
+        return raised.value.__cause__
+
+    def stop(self) -> int:
+        """How often it was started again."""
+        self.job.cancel()
+        result = self.job.result(30)
+        assert result.status is JobStatus.CANCELED
+        return result.restarts
+
+
+@pytest.fixture
+def running() -> type[Running]:
+    """Starts such a job."""
+    return Running

@@ -54,35 +54,6 @@ def has(request: int) -> Callable[[bytes], bool]:
     return lambda piece: request in requests_in(piece)
 
 
-class Reading:
-    """A job that reads a topic for ever."""
-
-    def __init__(self, source: KafkaSource[Any]) -> None:
-        self.values: list[Any] = []
-        self._came = threading.Condition()
-        env = StreamExecutionEnvironment().configure("checkpoint.storage", "memory").configure("checkpoint.interval", "50ms")
-        env.from_source(source, uid="in").map(self._take).filter(lambda value: False).print()
-        self._job = env.execute_async(f"reading {uuid.uuid4().hex}")
-
-    def _take(self, value: Any) -> Any:
-        with self._came:
-            self.values.append(value)
-            self._came.notify_all()
-        return value
-
-    def wait_for(self, count: int) -> list[Any]:
-        with self._came:
-            assert self._came.wait_for(lambda: len(self.values) >= count, WAIT_S), self.values
-            return list(self.values)
-
-    def stop(self) -> int:
-        """How often it was started again."""
-        self._job.cancel()
-        result = self._job.result(WAIT_S)
-        assert result.status is JobStatus.CANCELED
-        return result.restarts
-
-
 def numbers(start: int, stop: int) -> list[bytes]:
     return [b"%d" % number for number in range(start, stop)]
 
@@ -142,12 +113,12 @@ FAULTS = [
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_a_source_behind_a_network_that_fails_loses_and_doubles_nothing_and_goes_on_when_it_is_healed(
-    own: Any, proxy: NetworkProxy, fault: Callable[[NetworkProxy, Callable[[], None]], None]
+    own: Any, proxy: NetworkProxy, fault: Callable[[NetworkProxy, Callable[[], None]], None], running: Any
 ) -> None:
     topic = own.topic()
     own.write(topic, numbers(0, 100))
     quick = {"socket.timeout.ms": 1_000, "fetch.wait.max.ms": 100, "reconnect.backoff.max.ms": 200}
-    reading = Reading(KafkaSource(proxy.address, topic, client=quick))
+    reading = running(KafkaSource(proxy.address, topic, client=quick))
     reading.wait_for(100)
     fault(proxy, lambda: own.write(topic, numbers(100, 200)))
     reading.wait_for(200)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -28,39 +27,6 @@ def read(source: KafkaSource[Any], **settings: Any) -> list[Any]:
 
 def bounded(broker: Any, topic: Any, **options: Any) -> KafkaSource[Any]:
     return KafkaSource(broker.bootstrap, topic, **{"stop": Offsets.latest(), **options})
-
-
-class Running:
-    """A job that reads for ever."""
-
-    def __init__(self, source: KafkaSource[Any], **settings: Any) -> None:
-        self.values: list[Any] = []
-        env = StreamExecutionEnvironment().configure("checkpoint.storage", "memory").configure("checkpoint.interval", "50ms")
-        for name, value in settings.items():
-            env.configure(name.replace("__", "."), value)
-        env.from_source(source, uid="in").map(self._take).filter(lambda value: False).print()
-        self.job = env.execute_async(f"endless {uuid.uuid4().hex}")
-        self._came = threading.Condition()
-
-    def _take(self, value: Any) -> Any:
-        with self._came:
-            self.values.append(value)
-            self._came.notify_all()
-        return value
-
-    def wait_for(self, count: int) -> list[Any]:
-        with self._came:
-            assert self._came.wait_for(lambda: len(self.values) >= count, 30), self.values
-            return list(self.values)
-
-    def error(self) -> BaseException | None:
-        with pytest.raises(JobFailedError) as raised:
-            self.job.result(30)
-        return raised.value.__cause__
-
-    def stop(self) -> None:
-        self.job.cancel()
-        assert self.job.result(30).status is JobStatus.CANCELED
 
 
 @pytest.mark.parametrize(
@@ -97,14 +63,14 @@ def test_it_begins_at_given_offsets_and_where_a_group_has_committed(broker: Any)
     assert read(bounded(broker, topic, stop=stop)) == [b"0-0"]
 
 
-def test_it_waits_for_records_in_front_of_a_given_end(broker: Any) -> None:
+def test_it_waits_for_records_in_front_of_a_given_end(broker: Any, running: Any) -> None:
     topic = broker.topic()
     broker.write(topic, [b"0"])
-    running = Running(KafkaSource(broker.bootstrap, topic, stop=Offsets.given({(topic, 0): 3})))
-    running.wait_for(1)
+    job = running(KafkaSource(broker.bootstrap, topic, stop=Offsets.given({(topic, 0): 3})))
+    job.wait_for(1)
     broker.write(topic, [b"1", b"2", b"3"])
-    assert running.job.result(30).status is JobStatus.FINISHED
-    assert running.values == [b"0", b"1", b"2"]
+    assert job.job.result(30).status is JobStatus.FINISHED
+    assert job.values == [b"0", b"1", b"2"]
 
 
 def test_an_offset_that_is_not_there_is_refused_before_data_flows(broker: Any) -> None:
@@ -198,61 +164,61 @@ def test_an_unknown_topic_and_a_pattern_without_topics_end_the_job_with_a_hint(b
 SOON = timedelta(milliseconds=100)
 
 
-def test_partitions_and_topics_that_come_later_are_read_from_their_first_record(broker: Any) -> None:
+def test_partitions_and_topics_that_come_later_are_read_from_their_first_record(broker: Any, running: Any) -> None:
     topic = broker.topic()
     later = f"{topic}-later"
     broker.write(topic, [b"first"])
     start = Offsets.given({(topic, 0): 0}, otherwise="latest")
-    running = Running(KafkaSource(broker.bootstrap, topic_pattern=f"{topic}.*", start=start, discovery_interval=SOON))
-    running.wait_for(1)
+    job = running(KafkaSource(broker.bootstrap, topic_pattern=f"{topic}.*", start=start, discovery_interval=SOON))
+    job.wait_for(1)
     broker.admin.create_partitions([NewPartitions(topic, 2)])[topic].result()
     broker.write(topic, [b"a"], partition=1)
     broker.admin.create_topics([NewTopic(later, 1, 1)])[later].result()
     broker.write(later, [b"b"])
-    assert sorted(running.wait_for(3)) == [b"a", b"b", b"first"]
-    running.stop()
+    assert sorted(job.wait_for(3)) == [b"a", b"b", b"first"]
+    job.stop()
 
 
-def test_a_topic_that_vanishes_ends_the_job_instead_of_hanging_it(broker: Any) -> None:
+def test_a_topic_that_vanishes_ends_the_job_instead_of_hanging_it(broker: Any, running: Any) -> None:
     topic = broker.topic()
     broker.write(topic, [b"a"])
-    running = Running(KafkaSource(broker.bootstrap, topic, discovery_interval=SOON))
-    running.wait_for(1)
+    job = running(KafkaSource(broker.bootstrap, topic, discovery_interval=SOON))
+    job.wait_for(1)
     broker.admin.delete_topics([topic])[topic].result()
-    assert isinstance(running.error(), TopicVanished)
+    assert isinstance(job.error(), TopicVanished)
 
 
-def test_a_topic_that_was_made_anew_under_its_name_ends_the_job_at_the_next_look(broker: Any) -> None:
+def test_a_topic_that_was_made_anew_under_its_name_ends_the_job_at_the_next_look(broker: Any, running: Any) -> None:
     topic = broker.topic()
     broker.write(topic, [b"a"])
-    running = Running(KafkaSource(broker.bootstrap, topic, discovery_interval=SOON))
-    running.wait_for(1)
+    job = running(KafkaSource(broker.bootstrap, topic, discovery_interval=SOON))
+    job.wait_for(1)
     broker.admin.delete_topics([topic])[topic].result()
     broker.admin.create_topics([NewTopic(topic, 1, 1)])[topic].result()
     broker.write(topic, [b"another", b"another"])  # at the position that the job has come to
-    assert isinstance(running.error(), TopicVanished | OffsetOutOfRange)
+    assert isinstance(job.error(), TopicVanished | OffsetOutOfRange)
 
 
-def test_records_that_retention_has_deleted_end_the_job(broker: Any) -> None:
+def test_records_that_retention_has_deleted_end_the_job(broker: Any, running: Any) -> None:
     topic = broker.topic()
     broker.write(topic, [b"%d" % number for number in range(10)])
     (future,) = broker.admin.delete_records([TopicPartition(topic, 0, 6)]).values()
     future.result()
     source = KafkaSource(broker.bootstrap, topic, start=Offsets.given({(topic, 0): 6}))
-    running = Running(source)
-    assert running.wait_for(4) == [b"6", b"7", b"8", b"9"]
-    running.stop()
+    job = running(source)
+    assert job.wait_for(4) == [b"6", b"7", b"8", b"9"]
+    job.stop()
     with pytest.raises(JobFailedError) as raised:
         read(bounded(broker, topic, start=Offsets.given({(topic, 0): 3})))
     assert isinstance(raised.value.__cause__, InvalidArgument | OffsetOutOfRange)
 
 
-def test_offsets_are_committed_to_the_group_behind_checkpoints(broker: Any) -> None:
+def test_offsets_are_committed_to_the_group_behind_checkpoints(broker: Any, running: Any) -> None:
     topic = broker.topic()
     broker.write(topic, [b"a", b"b", b"c"])
     group = f"group-{topic}"
-    running = Running(KafkaSource(broker.bootstrap, topic, group_id=group))
-    running.wait_for(3)
+    job = running(KafkaSource(broker.bootstrap, topic, group_id=group))
+    job.wait_for(3)
     consumer = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": group})
     committed, waited = -1, threading.Event()
     for _ in range(300):
@@ -261,5 +227,5 @@ def test_offsets_are_committed_to_the_group_behind_checkpoints(broker: Any) -> N
             break
         waited.wait(0.05)
     consumer.close()
-    running.stop()
+    job.stop()
     assert committed == 3

@@ -24,7 +24,6 @@ class AlignedReader:
         self._reader = reader
         self._event_time = event_time
         self._heard = 0
-        self._held: set[str] = set()
         self.waits = False
         self.limit = MAX_TIMESTAMP
 
@@ -39,11 +38,11 @@ class AlignedReader:
         marks = self._event_time.split_watermarks()
         ahead = {split_id for split_id, watermark in marks.items() if watermark > self.limit}
         if self._reader.pauses_splits:
-            pause, resume = sorted(ahead - self._held), sorted(self._held & marks.keys() - ahead)
+            held = self._event_time.held
+            pause, resume = sorted(ahead - held), sorted(held & marks.keys() - ahead)
             if pause or resume:
                 self._reader.pause_or_resume_splits(pause, resume)
         else:
             self.waits = bool(marks) and len(ahead) == len(marks)
             ahead = ahead if self.waits else set()
-        self._held = ahead
         self._event_time.held = ahead

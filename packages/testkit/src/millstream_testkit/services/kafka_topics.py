@@ -139,7 +139,7 @@ def _ends(bootstrap: str, topic: str) -> list[tuple[int, int]]:
 
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     partitions = admin.list_topics(topic, timeout=_ANSWER_S).topics[topic].partitions
-    asked = {TopicPartition(topic, number): OffsetSpec.latest() for number in partitions}  # type: ignore[no-untyped-call]
+    asked = {TopicPartition(topic, number): OffsetSpec.latest() for number in partitions}  # type: ignore[no-untyped-call]  # the library types a part of itself
     levels = (IsolationLevel.READ_UNCOMMITTED, IsolationLevel.READ_COMMITTED)
     high, stable = ([future.result(_ANSWER_S).offset for future in admin.list_offsets(asked, isolation_level=level).values()] for level in levels)
     return list(zip(high, stable, strict=True))
