@@ -2,7 +2,7 @@
 
     python docs/check_code_blocks.py [FILE.md ...]
 
-The blocks of one page run in order in one empty folder. What happens to a block says its info string:
+The blocks of one page run in order in one empty folder, and a page for each processor at a time. What happens to a block says its info string:
 
 - `python`: runs as a program.  `python title=job.py`: is written to that file; a later block of the page must use it.
 - `pycon`: runs as a doctest.
@@ -21,6 +21,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,7 +118,7 @@ def check_page(page: Path) -> list[str]:
                 title = block.options.get("title")
                 if title and not any(Path(title).stem in later.body for later in found[index + 1 :]):
                     raise BlockFailed(f"no later block uses {title}, so nothing shows that it works")
-                print(f"{where}: {block.language}: {outcome}")
+                print(f"{where}: {block.language}: {outcome}", flush=True)
             except (BlockFailed, subprocess.TimeoutExpired) as failure:
                 failures.append(f"{where}: {failure}")
     return failures
@@ -125,7 +126,8 @@ def check_page(page: Path) -> list[str]:
 
 def main() -> int:
     pages = [Path(name).resolve() for name in sys.argv[1:]] or [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
-    failures = [failure for page in pages for failure in check_page(page)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        failures = [failure for found in pool.map(check_page, pages) for failure in found]
     for failure in failures:
         print(f"\nFAILED {failure}")
     print(f"\n{len(pages)} pages, {len(failures)} failed blocks")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
+    OFFSET_INVALID,
     Consumer,
     IsolationLevel,
     KafkaError,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OFFSET_BEGINNING",
+    "OFFSET_INVALID",
     "REQUEST_S",
     "RIGHTS",
     "AdminClient",

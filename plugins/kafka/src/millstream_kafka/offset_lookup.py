@@ -2,23 +2,48 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 from millstream.errors import InvalidArgument
-from millstream_kafka.client import OFFSET_BEGINNING, REQUEST_S, Client, IsolationLevel, KafkaError, KafkaException, OffsetSpec, TopicPartition
+from millstream.ports import SystemClock
+from millstream_kafka.client import (
+    OFFSET_BEGINNING,
+    OFFSET_INVALID,
+    REQUEST_S,
+    Client,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    OffsetSpec,
+    TopicPartition,
+)
+from millstream_kafka.errors import KafkaUnreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from millstream_kafka.client import AdminClient
     from millstream_kafka.offsets import Offsets
 
 Partition: TypeAlias = "tuple[str, int]"
 
-_TRIES: Final = 20
+_PATIENCE_S: Final = 30.0
+"""For a partition to get another leader: brokers need 9 s to miss one of them, if not told otherwise."""
+_ANSWER_S: Final = 3.0
 _AGAIN_S: Final = 0.1
-_SOON: Final = frozenset({KafkaError._NOENT, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION})
-"""What a broker answers while a topic is being made, or gets another leader."""
+_SOON: Final = frozenset(
+    {
+        KafkaError._NOENT,
+        KafkaError._TRANSPORT,
+        KafkaError._TIMED_OUT,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+    }
+)
+"""What is said while a topic is being made, or a partition gets another leader."""
 
 _EARLIEST: Any = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
@@ -40,6 +65,7 @@ class OffsetLookup:
         self._group_id = group_id
         level = IsolationLevel.READ_COMMITTED if read_committed else IsolationLevel.READ_UNCOMMITTED
         self._level = level
+        self._clock = SystemClock()
 
     def find(self, what: str, place: Offsets, partitions: Sequence[Partition], *, to_come: bool = False) -> dict[Partition, int]:
         """The offset of a place in each partition; -2 for the first record there is.
@@ -83,19 +109,52 @@ class OffsetLookup:
     def _or_ends(self, found: dict[Partition, int], partitions: Sequence[Partition]) -> dict[Partition, int]:
         return {**found, **self.ends([partition for partition in partitions if partition not in found])}
 
-    def _listed(self, asked: dict[Partition, Any]) -> dict[Partition, int]:
-        if not asked:
-            return {}
-        specs = {TopicPartition(*partition): spec for partition, spec in asked.items()}
-        for left in reversed(range(_TRIES)):
-            futures = self._admin.list_offsets(specs, isolation_level=self._level, request_timeout=REQUEST_S)
-            try:
-                return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
-            except KafkaException as error:
-                if not left or error.args[0].code() not in _SOON:
-                    self._client.fail("look up offsets", error)
+    def _listed(self, asked: Mapping[Partition, Any]) -> dict[Partition, int]:
+        found: dict[Partition, int] = {}
+        begun_s = self._clock.monotonic_s()
+        while left := {partition: spec for partition, spec in asked.items() if partition not in found}:
+            self._look_for_leaders(left)
+            answered, error = self._asked(left)
+            found.update(answered)
+            if len(found) < len(asked):
+                if self._clock.monotonic_s() - begun_s > _PATIENCE_S:
+                    self._give_up([partition for partition in left if partition not in found], error)
                 self._admin.poll(_AGAIN_S)
-        raise AssertionError  # the last try returns or raises
+        return found
+
+    def _look_for_leaders(self, partitions: Iterable[Partition]) -> None:
+        """The library asks the leaders that it has heard of last, and never of its own accord who they are now."""
+        try:
+            for topic in sorted({topic for topic, _ in partitions}):
+                self._admin.list_topics(topic=topic, timeout=REQUEST_S)
+        except KafkaException as error:
+            self._client.fail("look up offsets", error)
+
+    def _asked(self, partitions: Mapping[Partition, Any]) -> tuple[dict[Partition, int], KafkaError | None]:
+        """Of partitions whose leader has answered; and what was said of another."""
+        found, refused = {}, None
+        specs = {TopicPartition(*partition): spec for partition, spec in partitions.items()}
+        for place, future in self._admin.list_offsets(specs, isolation_level=self._level, request_timeout=_ANSWER_S).items():
+            try:
+                offset = future.result().offset
+            except KafkaException as error:
+                refused = error.args[0]
+                if refused.code() not in _SOON:
+                    self._client.fail("look up offsets", error)
+            else:
+                # No error is told where a leader does not answer: the offset is none.
+                if offset != OFFSET_INVALID:
+                    found[place.topic, place.partition] = offset
+        return found, refused
+
+    def _give_up(self, partitions: Sequence[Partition], error: KafkaError | None) -> NoReturn:
+        topic, partition = partitions[0]
+        doing = f"look up offsets of partition {partition} of topic {topic!r}"
+        if error is not None:
+            self._client.fail(doing, error)
+        raise KafkaUnreachable(
+            bootstrap_servers=self._client.servers, doing=doing, reason=f"its leader has not answered for {_PATIENCE_S:.0f} s, and it gets no other"
+        )
 
     def _committed(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
         consumer = self._client.consumer({"group.id": self._group_id})

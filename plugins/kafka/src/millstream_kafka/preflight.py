@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from millstream_kafka.client import REQUEST_S, RIGHTS, Client, ConfigResource, KafkaError, KafkaException, NewTopic, ResourceType, log
+from millstream_kafka.answers import answers
+from millstream_kafka.client import RIGHTS, Client, ConfigResource, KafkaError, NewTopic, ResourceType, log
 from millstream_kafka.errors import KafkaRefused
 from millstream_kafka.rights import require_rights
 from millstream_kafka.topics import described, required
@@ -25,17 +26,16 @@ _MARKER_CONFIG: Final = {
 }
 
 
-def settings_of(client: Client, admin: AdminClient, kind: str, name: str) -> dict[str, str]:
-    """Settings of a topic or of a broker; empty where the user may not see them."""
-    resource = ConfigResource(ResourceType[kind.upper()], name)
-    (future,) = admin.describe_configs([resource], request_timeout=REQUEST_S).values()
-    try:
-        found: Any = future.result()
-    except KafkaException as error:
-        if error.args[0].code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED):
-            log.info("the settings of %s %r cannot be seen: %s", kind, name, error.args[0].str())
+def settings_of(client: Client, admin: AdminClient, topic: str) -> dict[str, str]:
+    """Settings of a topic; empty where the user may not see them."""
+    resource = ConfigResource(ResourceType.TOPIC, topic)
+    doing = f"read the settings of topic {topic!r}"
+    (found,) = answers(client, admin, doing, lambda timeout_s: admin.describe_configs([resource], request_timeout=timeout_s)).values()
+    if isinstance(found, KafkaError):
+        if found.code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED):
+            log.info("the settings of topic %r cannot be seen: %s", topic, found.str())
             return {}
-        client.fail(f"read the settings of {kind} {name!r}", error)
+        client.fail(doing, found)
     return {entry.name: entry.value for entry in found.values()}
 
 
@@ -53,7 +53,7 @@ def check_topic(client: Client, bootstrap_servers: str, topic: str, limit_bytes:
     admin = client.admin()
     (found,) = required(client, admin, [topic], bootstrap_servers)
     require_rights(bootstrap_servers, found, ["WRITE"])
-    settings = settings_of(client, admin, "topic", topic)
+    settings = settings_of(client, admin, topic)
     warn_of_durability(found, settings)
     if "compact" in settings.get("cleanup.policy", "") and not has_keys:
         raise KafkaRefused(
@@ -101,24 +101,24 @@ def make_marker_topic(client: Client, bootstrap_servers: str, topic: str) -> int
     admin = client.admin()
     found = described(client, admin, [topic])[topic]
     if found is None:
-        (future,) = admin.create_topics([NewTopic(topic, _MARKER_PARTITIONS, -1, config=_MARKER_CONFIG)], request_timeout=REQUEST_S).values()
-        try:
-            future.result()
-        except KafkaException as error:
-            if error.args[0].code() in RIGHTS:
-                raise KafkaRefused(
-                    bootstrap_servers=bootstrap_servers,
-                    doing=f"create the topic of markers {topic!r}",
-                    reason=error.args[0].str().rstrip("."),
-                    fix="Give its user the right to create it, or make it yourself with cleanup.policy=compact",
-                ) from error
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                client.fail(f"create the topic of markers {topic!r}", error)
+        doing = f"create the topic of markers {topic!r}"
+        new = [NewTopic(topic, _MARKER_PARTITIONS, -1, config=_MARKER_CONFIG)]
+        (error,) = answers(client, admin, doing, lambda timeout_s: admin.create_topics(new, request_timeout=timeout_s)).values()
+        if error is not None and error.code() in RIGHTS:
+            raise KafkaRefused(
+                bootstrap_servers=bootstrap_servers,
+                doing=doing,
+                reason=error.str().rstrip("."),
+                fix="Give its user the right to create it, or make it yourself with cleanup.policy=compact",
+            )
+        if error is not None:
+            if error.code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                client.fail(doing, error)
             (found,) = required(client, admin, [topic], bootstrap_servers)
             return found.partitions
         return _MARKER_PARTITIONS
     require_rights(bootstrap_servers, found, ["READ", "WRITE"])
-    settings = settings_of(client, admin, "topic", topic)
+    settings = settings_of(client, admin, topic)
     warn_of_durability(found, settings)
     policy = settings.get("cleanup.policy", "compact")
     if policy != "compact":

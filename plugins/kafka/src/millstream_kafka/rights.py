@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from millstream_kafka.client import REQUEST_S, RIGHTS, Client, KafkaError, KafkaException, log
+from millstream_kafka.answers import answers
+from millstream_kafka.client import RIGHTS, Client, KafkaError, log
 from millstream_kafka.errors import KafkaRefused
 
 if TYPE_CHECKING:
@@ -42,13 +43,15 @@ def require_group(client: Client, admin: AdminClient, group_id: str) -> None:
         KafkaRefused: it may not. Where brokers do not tell, the first commit shows it.
     """
     doing = f"commit offsets to group {group_id!r}"
-    (future,) = admin.describe_consumer_groups([group_id], include_authorized_operations=True, request_timeout=REQUEST_S).values()
-    try:
-        found: Any = future.result()
-    except KafkaException as error:
-        if error.args[0].code() in RIGHTS:
-            client.fail(doing, error)
-        log.info("the rights to group %r are not known: %s", group_id, error.args[0].str())
+
+    def ask(timeout_s: float) -> Any:
+        return admin.describe_consumer_groups([group_id], include_authorized_operations=True, request_timeout=timeout_s)
+
+    (found,) = answers(client, admin, doing, ask).values()
+    if isinstance(found, KafkaError):
+        if found.code() in RIGHTS:
+            client.fail(doing, found)
+        log.info("the rights to group %r are not known: %s", group_id, found.str())
         return
     if found.authorized_operations is not None and "READ" not in {right.name for right in found.authorized_operations}:
         client.fail(doing, KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from millstream.errors import MillstreamError
     from millstream_kafka.settings import Connection
 
+log = logging.getLogger("millstream.kafka")
 # Its messages would reach stderr where nobody has set up logging; what they say is in the errors that are raised.
 logging.getLogger("kafka").addHandler(logging.NullHandler())
 
@@ -31,6 +32,7 @@ _NEWEST_END_TXN: Final = 4
 RETRIED: Final = frozenset({14, 15, 16, 51})
 """The coordinator loads, is elsewhere or is still busy with the transaction."""
 
+_NOT_AVAILABLE: Final = 15
 _MOVED: Final = frozenset({14, 15, 16})
 _NOT_FOUND: Final = 105
 _NO_RIGHTS: Final = {
@@ -85,8 +87,8 @@ class Transactions:
 
         Raises:
             TransactionUnknown: it does not know the id.
-            CoordinatorBusy: it loads, or is elsewhere by now; ask again.
-            KafkaUnreachable, KafkaRefused, KafkaFailed: there is no answer.
+            CoordinatorBusy: it loads, or is gone or elsewhere by now; ask again.
+            KafkaUnreachable, KafkaRefused, KafkaFailed: there is no answer, of any broker.
         """
         try:
             found = self._asked(f"describe transaction {transactional_id!r}", self._admin.describe_transactions, [transactional_id])
@@ -106,8 +108,8 @@ class Transactions:
             states: only those in one of them; empty for all.
 
         Raises:
-            CoordinatorBusy: one loads; ask again.
-            KafkaUnreachable, KafkaRefused, KafkaFailed: a broker does not answer.
+            CoordinatorBusy: one loads, or does not answer while another does; ask again.
+            KafkaUnreachable, KafkaRefused, KafkaFailed: no broker answers.
         """
         found = self._asked("list transactions", self._admin.list_transactions, None, None, list(states))
         all_ = [Listed(one.transactional_id, one.producer_id, one.state.value) for some in found.values() for one in some]
@@ -147,7 +149,26 @@ class Transactions:
         try:
             return ask(*arguments)
         except self._error as error:
-            raise self._explained(doing, error) from error
+            explained = self._explained(doing, error)
+            if isinstance(explained, KafkaUnreachable) and self._learn_who_is_there():
+                explained = CoordinatorBusy(bootstrap_servers=self._servers, doing=doing, reason=explained.reason, error_code=_NOT_AVAILABLE)
+            raise explained from error
+
+    def _learn_who_is_there(self) -> bool:
+        """Whether a broker answers, where one did not; what it says of the others is what the next question goes by.
+
+        A broker that has died is among them until the others miss it, and what it coordinated is theirs from then on.
+        """
+        cluster = self._admin._manager.cluster
+        cluster._coordinators.clear()
+        for _ in range(max(2, len(cluster.brokers()))):
+            try:
+                self._admin._manager.run(cluster.refresh_metadata)
+            except self._error as error:
+                log.info("%s: %s", self._servers, error)
+            else:
+                return True
+        return False
 
     def _explained(self, doing: str, error: Exception) -> MillstreamError:
         """What an error of the library means."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from millstream.errors import did_you_mean
 from millstream.ports import SystemClock
+from millstream_kafka.answers import answers
 from millstream_kafka.client import REQUEST_S, Client, KafkaError, KafkaException, TopicCollection, Uuid
 from millstream_kafka.errors import TopicUnknown
 from millstream_kafka.versions import too_old
@@ -50,13 +51,14 @@ def described(client: Client, admin: AdminClient, names: Sequence[str]) -> dict[
     found: dict[str, Topic | None] = {}
     if not names:
         return found
-    asked = admin.describe_topics(TopicCollection(list(names)), include_authorized_operations=True, request_timeout=REQUEST_S)
-    for name, future in asked.items():
-        try:
-            description: Any = future.result()
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                client.fail(f"describe topic {name!r}", error)
+
+    def ask(timeout_s: float) -> Any:
+        return admin.describe_topics(TopicCollection(list(names)), include_authorized_operations=True, request_timeout=timeout_s)
+
+    for name, description in answers(client, admin, f"describe topic {names[0]!r}", ask).items():
+        if isinstance(description, KafkaError):
+            if description.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                client.fail(f"describe topic {name!r}", description)
             found[name] = None
         else:
             found[name] = topic = _topic(description)

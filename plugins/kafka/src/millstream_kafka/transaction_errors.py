@@ -28,6 +28,7 @@ class CoordinatorBusy(KafkaFailed):
     """
 
     code: ClassVar[str] = "kafka.coordinator_busy"
+    outage: ClassVar[bool] = True
 
     error_code: int
 

@@ -8,6 +8,7 @@ its coordinator cannot tell any more.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
@@ -24,6 +25,7 @@ from millstream_kafka.deliveries import Deliveries
 from millstream_kafka.fencing import is_fenced, raise_failure
 from millstream_kafka.left_behind import left_behind
 from millstream_kafka.marker_topic import MarkerTopic, forget_markers, key_of
+from millstream_kafka.patience import patiently
 from millstream_kafka.producing import begin_transactions, produce
 from millstream_kafka.second_client import RETRIED, Transactions
 from millstream_kafka.transaction import Handle
@@ -41,6 +43,8 @@ _COMMIT_S: Final = 30.0
 _STEP_S: Final = 0.5
 _AGAIN_S: Final = 0.1
 _PATIENCE_S: Final = 0.5
+_MOVED_S: Final = 30.0
+"""For another broker to take over what a coordinator has left: brokers need 9 s to miss one of them, if not told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ class TwoPhaseWriter(TwoPhaseCommitWriter[T]):
         name = f"{self._lane_prefix(self._context.lane)}{self._context.attempt}-{self._made}"
         self._ids.add(name)
         producer = self._begun(name)
-        return _Open(producer, self._transactions.handle(name))
+        return _Open(producer, patiently(lambda: self._transactions.handle(name), _MOVED_S))
 
     def _begun(self, name: str) -> Producer:
         return begin_transactions(self._client, self._settings(name), name, self._sink.marker_topic)
@@ -216,7 +220,8 @@ class TwoPhaseWriter(TwoPhaseCommitWriter[T]):
         kept = {msgspec.msgpack.decode(committable, type=Handle).transactional_id for committable in keep}
         for lane in self._context.owned_lanes:
             prefix = self._lane_prefix(lane)
-            for left in left_behind(self._transactions.listed(prefix), prefix, self._context.attempt, kept | self._ids):
+            listed = patiently(partial(self._transactions.listed, prefix), _MOVED_S)
+            for left in left_behind(listed, prefix, self._context.attempt, kept | self._ids):
                 name = left.transactional_id
                 log.info("taking over transactional id %s (%s), which an earlier attempt has left behind", name, left.state)
                 self._begun(name)

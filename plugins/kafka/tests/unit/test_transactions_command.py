@@ -16,8 +16,9 @@ from click.testing import CliRunner, Result
 from millstream.cli.app import app
 from millstream_kafka.commands import connecting, transactions
 from millstream_kafka.commands.connecting import Connected, described_connection
-from millstream_kafka.commands.ending import check, decide, fence, patiently
+from millstream_kafka.commands.ending import check, decide, fence
 from millstream_kafka.commands.texts import partitions_text, plain, print_description
+from millstream_kafka.patience import patiently
 from millstream_kafka.transaction import Description, Handle, TopicPartition
 from millstream_kafka.transaction_errors import CoordinatorBusy, EndRefused, TransactionChanged, TransactionNotOpen
 
@@ -155,7 +156,7 @@ def test_a_coordinator_that_loads_is_asked_again() -> None:
             raise answer
         return answer
 
-    assert patiently(connected_to(Coordinator([OPEN])), ask) == [1]
+    assert patiently(ask, 5) == [1]
 
 
 def test_a_coordinator_that_never_stops_loading_is_told() -> None:
@@ -163,7 +164,7 @@ def test_a_coordinator_that_never_stops_loading_is_told() -> None:
         raise LOADS
 
     with pytest.raises(CoordinatorBusy, match="it loads"):
-        patiently(connected_to(Coordinator([OPEN]), timeout_s=0.2), ask)
+        patiently(ask, 0.2)
 
 
 # --- ending

@@ -7,7 +7,7 @@ instead of a skip. Needs the extra `millstream-testkit[kafka]`.
 from __future__ import annotations
 
 from millstream_testkit.services.errors import ServiceUnavailable
-from millstream_testkit.services.kafka import KafkaLogin, KafkaService, running_kafka, shared_kafka, shared_proxied_kafka
+from millstream_testkit.services.kafka import KafkaLogin, KafkaService, running_kafka, running_kafka_cluster, shared_kafka, shared_proxied_kafka
 from millstream_testkit.services.kafka_topics import KafkaInput, KafkaOutput, messages_of
 from millstream_testkit.services.network import NetworkProxy
 
@@ -20,6 +20,7 @@ __all__ = [
     "ServiceUnavailable",
     "messages_of",
     "running_kafka",
+    "running_kafka_cluster",
     "shared_kafka",
     "shared_proxied_kafka",
 ]

@@ -49,6 +49,17 @@ _QUICK: Final = {
 }
 """A single broker that starts fast, and fast again."""
 
+_REPLICATED: Final = {
+    "default.replication.factor": "3",
+    "min.insync.replicas": "2",
+    "offsets.topic.replication.factor": "3",
+    "transaction.state.log.replication.factor": "3",
+    "transaction.state.log.min.isr": "2",
+    "share.coordinator.state.topic.replication.factor": "3",
+    "share.coordinator.state.topic.min.isr": "2",
+}
+"""Three brokers of which any one may be away."""
+
 
 @dataclass(frozen=True)
 class KafkaLogin:
@@ -179,14 +190,58 @@ def running_kafka(
     behind, at = free_ports(2)
     with ExitStack() as stack:
         network = stack.enter_context(NetworkProxy(f"127.0.0.1:{behind}", port=at)) if proxied else None
-        service = _start(chosen, settings or {}, network, with_login=login, frugal=frugal)
+        service = _start(chosen, settings or {}, network, _Member.alone(), with_login=login, frugal=frugal)
         stack.callback(service.owned().remove)
         service.wait_until_ready()
         yield service
 
 
-def _start(version: str, settings: Mapping[str, str], network: NetworkProxy | None, *, with_login: bool, frugal: bool) -> KafkaService:
-    broker, controller, secure = free_ports(3)
+@contextmanager
+def running_kafka_cluster(*, version: str | None = None, settings: Mapping[str, str] | None = None) -> Iterator[tuple[KafkaService, ...]]:
+    """Three brokers of one cluster, each in a container of its own, removed afterwards: any one of them may be killed and started again.
+
+    Topics are replicated three times unless they are made otherwise, and a record counts once two brokers have it.
+
+    Args:
+        version: of Kafka; None for MILLSTREAM_TEST_KAFKA_VERSION or a recent one.
+        settings: of each broker, in addition.
+
+    Raises:
+        ServiceUnavailable: there is no container engine or no image.
+    """
+    chosen = version or os.environ.get("MILLSTREAM_TEST_KAFKA_VERSION") or VERSION
+    cluster_id, ports = _cluster_id(), free_ports(3)
+    voters = dict(enumerate(ports, 1))
+    with ExitStack() as stack:
+        brokers = []
+        for number in voters:
+            member = _Member(number, voters, cluster_id)
+            service = _start(chosen, {**_REPLICATED, **(settings or {})}, None, member, with_login=False, frugal=True)
+            stack.callback(service.owned().remove)
+            brokers.append(service)
+        for service in brokers:
+            service.wait_until_ready()
+        yield tuple(brokers)
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A broker among those of its cluster: its number, and the port of each one's controller."""
+
+    number: int
+    voters: Mapping[int, int]
+    cluster_id: str
+
+    @classmethod
+    def alone(cls) -> _Member:
+        return cls(1, {1: free_ports(1)[0]}, _cluster_id())
+
+
+def _start(
+    version: str, settings: Mapping[str, str], network: NetworkProxy | None, member: _Member, *, with_login: bool, frugal: bool
+) -> KafkaService:
+    broker, secure = free_ports(2)
+    controller = member.voters[member.number]
     listeners = {"PLAINTEXT": broker, "CONTROLLER": controller}
     advertised = {"PLAINTEXT": f"127.0.0.1:{broker}"}
     more: dict[str, str] = {}
@@ -202,8 +257,8 @@ def _start(version: str, settings: Mapping[str, str], network: NetworkProxy | No
         advertised["PROXIED"] = network.address
     properties = {
         "process.roles": "broker,controller",
-        "node.id": "1",
-        "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+        "node.id": str(member.number),
+        "controller.quorum.voters": ",".join(f"{number}@127.0.0.1:{port}" for number, port in member.voters.items()),
         "listeners": ",".join(f"{name}://{'127.0.0.1' if name == 'CONTROLLER' else '@LISTENS_ON@'}:{port}" for name, port in listeners.items()),
         "advertised.listeners": ",".join(f"{name}://{address}" for name, address in advertised.items()),
         "inter.broker.listener.name": "PLAINTEXT",
@@ -216,7 +271,7 @@ def _start(version: str, settings: Mapping[str, str], network: NetworkProxy | No
     }
     environment = {
         "PROPERTIES": "".join(f"{name}={value}\n" for name, value in properties.items()),
-        "CLUSTER_ID": _cluster_id(),
+        "CLUSTER_ID": member.cluster_id,
         "SCRAM": scram,
         "KAFKA_HEAP_OPTS": _FRUGAL if frugal else "-Xmx512m",
     }

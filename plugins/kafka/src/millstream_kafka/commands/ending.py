@@ -10,22 +10,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from threading import Event
-from typing import TYPE_CHECKING, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Final, Literal
 
 from millstream.ports import SystemClock
 from millstream_kafka.client import KafkaError
 from millstream_kafka.commands.texts import moment_text
+from millstream_kafka.patience import patiently
 from millstream_kafka.producing import begin_transactions
 from millstream_kafka.second_client import RETRIED
 from millstream_kafka.transaction import Description, Handle
 from millstream_kafka.transaction_errors import CoordinatorBusy, EndRefused, TransactionChanged, TransactionNotOpen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from millstream_kafka.commands.connecting import Connected
 
-T = TypeVar("T")
 Verb = Literal["commit", "abort"]
 
 _AGAIN_S: Final = 0.1
@@ -52,26 +50,9 @@ class Ended:
     now: Description
 
 
-def patiently(connected: Connected, ask: Callable[[], T]) -> T:
-    """What `ask` returns, asked again while a coordinator is busy.
-
-    Raises:
-        CoordinatorBusy: it was for the whole of the connection's timeout.
-    """
-    clock = SystemClock()
-    over_s = clock.monotonic_s() + connected.timeout_s
-    while True:
-        try:
-            return ask()
-        except CoordinatorBusy:
-            if clock.monotonic_s() > over_s:
-                raise
-        clock.wait(Event(), _AGAIN_S)
-
-
 def look(connected: Connected, transactional_id: str) -> Description:
     """What the coordinator says of an id; otherwise as `Transactions.describe`."""
-    return patiently(connected, lambda: connected.transactions.describe(transactional_id))
+    return patiently(lambda: connected.transactions.describe(transactional_id), connected.timeout_s)
 
 
 def check(found: Description, verb: Verb, given: tuple[int, int] | None) -> None:
@@ -106,7 +87,7 @@ def decide(connected: Connected, shown: Description, verb: Verb) -> Description:
     if _identity(found) != _identity(shown):
         raise TransactionChanged(transactional_id=shown.transactional_id, asked=verb, wanted=_spoken(shown), found=_spoken(found))
     handle = Handle(1, shown.transactional_id, shown.producer_id, shown.producer_epoch)
-    code = patiently(connected, lambda: _told(connected, handle, verb))
+    code = patiently(lambda: _told(connected, handle, verb), connected.timeout_s)
     if code:
         raise EndRefused(
             transactional_id=handle.transactional_id,

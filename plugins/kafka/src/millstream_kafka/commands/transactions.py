@@ -9,8 +9,9 @@ import click
 
 from millstream.ports import SystemClock
 from millstream_kafka.commands.connecting import connected, connection_options
-from millstream_kafka.commands.ending import check, decide, fence, look, patiently
+from millstream_kafka.commands.ending import check, decide, fence, look
 from millstream_kafka.commands.texts import began_text, duration_text, partitions_text, plain, print_description, print_json, print_list
+from millstream_kafka.patience import patiently
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +60,7 @@ def list_transactions(servers: str, settings: tuple[str, ...], timeout_s: float,
     Exit codes: 0, also if there are none; 1 the brokers cannot be asked; 2 wrong usage.
     """
     with connected(servers, settings, timeout_s) as both:
-        found = patiently(both, lambda: both.transactions.listed(prefix, states))
+        found = patiently(lambda: both.transactions.listed(prefix, states), both.timeout_s)
     if as_json:
         print_json(found)
     elif found:
