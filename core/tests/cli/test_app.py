@@ -75,6 +75,18 @@ def test_a_command_of_a_plugin_is_mounted_and_imported_only_when_it_is_called(in
     assert invoke("agian", "well").stderr.endswith("There is no command 'agian'. Did you mean 'again'?\n")
 
 
+@pytest.mark.parametrize(("command", "dist"), [("new", "millstream-testkit"), ("kafka", "millstream-kafka")])
+def test_a_command_of_a_distribution_that_is_not_installed_says_how_to_get_it(
+    invoke: Any, with_commands: Any, monkeypatch: Any, command: str, dist: str
+) -> None:
+    with_commands()
+    result = invoke(command, "connector", "x")
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (
+        2,
+        f"Error: There is no command {command!r}. It comes with {dist}: pip install {dist}",
+    )
+
+
 def test_what_is_no_command_is_refused(invoke: Any, with_commands: Any, monkeypatch: Any) -> None:
     monkeypatch.setitem(sys.modules, "commands_of_a_plugin", sys.modules[__name__])
     with_commands(wrong="commands_of_a_plugin:echo_twice")

@@ -34,6 +34,9 @@ COMMANDS: Final = {
 }
 """Commands of core: where each is, and what `--help` says of it."""
 
+NOT_OURS: Final = {"new": "millstream-testkit", "kafka": "millstream-kafka"}
+"""Commands of our other distributions, for who has not installed them yet."""
+
 
 class Millstream(click.Group):
     """Finds commands here and among plugins, and imports only the one that is called."""
@@ -53,10 +56,14 @@ class Millstream(click.Group):
         if ctx.resilient_parsing:  # a shell that completes: whatever is wrong with the command, this is not the time to say so
             return name, self._quietly(ctx, name), args[1:]
         if not name.startswith("-") and self.get_command(ctx, name) is None:
-            near = get_close_matches(name, self.list_commands(ctx), n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise click.UsageError(f"There is no command {name!r}.{hint}", ctx)
+            raise click.UsageError(f"There is no command {name!r}.{self._hint(ctx, name)}", ctx)
         return super().resolve_command(ctx, args)
+
+    def _hint(self, ctx: click.Context, name: str) -> str:
+        if name in NOT_OURS:
+            return f" It comes with {NOT_OURS[name]}: pip install {NOT_OURS[name]}"
+        near = get_close_matches(name, self.list_commands(ctx), n=1)
+        return f" Did you mean {near[0]!r}?" if near else ""
 
     def _quietly(self, ctx: click.Context, name: str) -> click.Command | None:
         try:

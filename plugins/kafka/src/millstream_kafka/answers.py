@@ -44,7 +44,7 @@ def answers(client: Client, admin: AdminClient, doing: str, ask: Callable[[float
             return found
         wait_s = min(2 * wait_s, REQUEST_S)
         try:
-            admin.list_topics(timeout=REQUEST_S)
+            admin.list_topics(timeout=REQUEST_S - _FIRST_S)
         except KafkaException as error:
             client.fail(doing, error)
         admin.poll(_AGAIN_S)
