@@ -24,6 +24,8 @@ from millstream.errors import JobStillRunning
 from millstream_kafka import KafkaSink, KafkaSource, Offsets
 from millstream_kafka.client import Client
 from millstream_kafka.offset_lookup import OffsetLookup
+from millstream_kafka.patience import patiently
+from millstream_kafka.second_client import Transactions
 from millstream_kafka.topics import described
 from millstream_testkit.services import KafkaService, messages_of, running_kafka_cluster
 from millstream_testkit.services.fixtures import demanded
@@ -134,6 +136,23 @@ def test_offsets_are_those_of_new_leaders_and_never_made_up(cluster: tuple[Kafka
         assert described(client, admin, [topic])[topic] is not None
     finally:
         cluster[0].start()
+
+
+def test_transactions_of_all_brokers_are_listed_while_one_is_away(cluster: tuple[KafkaService, ...]) -> None:
+    """Those that it coordinated are another's by then."""
+    bootstrap = ",".join(broker.bootstrap for broker in cluster)
+    connection, prefix = KafkaSource[bytes](bootstrap, "any").connection, uuid.uuid4().hex
+    names = [f"{prefix}-{number}" for number in range(12)]
+    for name in names:
+        Producer({"bootstrap.servers": bootstrap, "transactional.id": name, "log_level": 0}).init_transactions(30)
+    transactions = Transactions(connection)
+    try:
+        cluster[1].kill()
+        assert [one.transactional_id for one in patiently(lambda: transactions.listed(prefix), PATIENCE_S)] == sorted(names)
+        assert {patiently(partial(transactions.describe, name), PATIENCE_S).state for name in names} == {"Empty"}
+    finally:
+        transactions.close()
+        cluster[1].start()
 
 
 def test_brokers_are_killed_one_after_the_other(cluster: tuple[KafkaService, ...], tmp_path: Path) -> None:
