@@ -9,7 +9,6 @@ from millstream_kafka.client import REQUEST_S, Client, KafkaError, KafkaExceptio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from concurrent.futures import Future
 
     from millstream_kafka.client import AdminClient
 
@@ -22,7 +21,7 @@ _AGAIN_S: Final = 0.1
 _UNANSWERED: Final = frozenset({KafkaError._TIMED_OUT, KafkaError._TRANSPORT})
 
 
-def answers(client: Client, admin: AdminClient, doing: str, ask: Callable[[float], Mapping[K, Future[Any]]]) -> dict[K, Any]:
+def answers(client: Client, admin: AdminClient, doing: str, ask: Callable[[float], Mapping[K, Any]]) -> dict[K, Any]:
     """What each question is answered, or the KafkaError.
 
     The library asks the brokers that it has heard of last. One that has died it asks until the time is over, and does not learn of its own
@@ -30,7 +29,7 @@ def answers(client: Client, admin: AdminClient, doing: str, ask: Callable[[float
 
     Args:
         doing: what was to be done, for errors.
-        ask: with how long to wait for answers, in seconds; called again where there is none, so that it may have been done before.
+        ask: gives futures, told how long to wait for answers, in seconds; called again where there is none, so that it may have been done before.
 
     Raises:
         KafkaUnreachable, KafkaRefused, KafkaFailed: no broker answers.
@@ -50,7 +49,7 @@ def answers(client: Client, admin: AdminClient, doing: str, ask: Callable[[float
         admin.poll(_AGAIN_S)
 
 
-def _answer(future: Future[Any]) -> Any:
+def _answer(future: Any) -> Any:
     try:
         return future.result()
     except KafkaException as error:
