@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 from millstream.errors import InvalidArgument
@@ -87,6 +88,7 @@ class OffsetLookup:
             found = self._listed({partition: OffsetSpec.for_timestamp(place.timestamp_ms) for partition in partitions})
             return self._or_ends({partition: offset for partition, offset in found.items() if offset >= 0}, partitions)
         known = self._committed(partitions) if place.kind == "committed" else {(name, number): offset for name, number, offset in place.by_partition}
+        self._check_places(what, known if place.kind == "given" else {}, partitions)
         known = {partition: known[partition] for partition in partitions if partition in known}
         self._check_range(what, known, to_come=to_come)
         missing = [partition for partition in partitions if partition not in known]
@@ -165,6 +167,15 @@ class OffsetLookup:
         finally:
             consumer.close()
         return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
+
+    def _check_places(self, what: str, given: Mapping[Partition, int], partitions: Sequence[Partition]) -> None:
+        unknown = sorted(set(given) - set(partitions))
+        if not unknown:
+            return
+        topic, partition = unknown[0]
+        counts = Counter(name for name, _ in partitions)
+        there = f"partitions 0 to {counts[topic] - 1} of it" if topic in counts else f"partitions of {', '.join(map(repr, sorted(counts)))}"
+        raise InvalidArgument(what=what, value=f"an offset in partition {partition} of topic {topic!r}", allowed=f"{there}, which are read")
 
     def _check_range(self, what: str, offsets: dict[Partition, int], *, to_come: bool) -> None:
         if not offsets:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from millstream.errors import InvalidArgument
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 Kind: TypeAlias = Literal["earliest", "latest", "timestamp", "committed", "given"]
 Otherwise: TypeAlias = Literal["earliest", "latest", "fail"]
@@ -49,12 +47,14 @@ class Offsets:
             when: with a time zone, or ms since the epoch.
 
         Raises:
-            InvalidArgument: a datetime without a time zone.
+            InvalidArgument: a datetime without a time zone, or before 1970: Kafka has other meanings for negative numbers.
         """
         if isinstance(when, datetime):
             if when.tzinfo is None:
                 raise InvalidArgument(what="Offsets.at(when)", value=repr(when), allowed="a datetime with a time zone, or ms since the epoch")
             when = round(when.timestamp() * 1000)
+        if not _is_whole(when) or when < 0:
+            raise InvalidArgument(what="Offsets.at(when)", value=repr(when), allowed="a time from 1970 on; Offsets.earliest() is the first record")
         return Offsets("timestamp", timestamp_ms=when)
 
     @staticmethod
@@ -78,11 +78,21 @@ class Offsets:
             InvalidArgument: that are no offsets.
         """
         found: Any = offsets
-        if not all(isinstance(offset, int) and offset >= 0 for offset in found.values()):
+        if not isinstance(found, Mapping) or not all(_is_given(place, offset) for place, offset in found.items()):
             allowed = "offsets from 0 on, by (topic, partition)"
             raise InvalidArgument(what="Offsets.given(offsets)", value=repr(offsets), allowed=allowed)
         by_partition = tuple(sorted((topic, partition, offset) for (topic, partition), offset in offsets.items()))
         return Offsets("given", by_partition=by_partition, otherwise=_checked(otherwise))
+
+
+def _is_given(place: Any, offset: Any) -> bool:
+    if not (isinstance(place, tuple) and len(place) == 2 and isinstance(place[0], str)):
+        return False
+    return _is_whole(place[1]) and place[1] >= 0 and _is_whole(offset) and offset >= 0
+
+
+def _is_whole(number: Any) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool)
 
 
 def _checked(otherwise: Otherwise) -> Otherwise:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,7 +12,7 @@ from millstream.errors import InvalidArgument
 from millstream_kafka.errors import SettingRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 SECRETS: Final = frozenset(
     {
@@ -25,7 +26,7 @@ SECRETS: Final = frozenset(
 )
 """Settings whose values are shown nowhere."""
 
-_ADDRESS: Final = re.compile(r"^(\w+://)?(\[[0-9a-fA-F:.]+\]|[^\s:,/\[\]]+):\d{1,5}$")
+_ADDRESS: Final = re.compile(r"^(\w+://)?(\[[0-9a-fA-F:.]+\]|[^\s:,/\[\]]+):(\d{1,5})$")
 _CALLBACKS: Final = "functions cannot go to another process with the job"
 
 REFUSED: Final = {
@@ -108,9 +109,12 @@ def connection(what: str, bootstrap_servers: str | Sequence[str], settings: Mapp
     """
     addresses = bootstrap_servers.split(",") if isinstance(bootstrap_servers, str) else list(bootstrap_servers)
     addresses = [address.strip() for address in addresses]
-    if not addresses or not all(_ADDRESS.match(address) for address in addresses):
+    if not addresses or not all(map(_is_address, addresses)):
         allowed = 'addresses of brokers such as "kafka-1:9092,kafka-2:9092"'
         raise InvalidArgument(what=f"{what}(bootstrap_servers=...)", value=repr(bootstrap_servers), allowed=allowed)
+    given: object = settings
+    if not isinstance(given, Mapping):
+        raise InvalidArgument(what=f"{what}(client=...)", value=type(given).__name__, allowed="a mapping of settings of librdkafka, by name")
     checked: dict[str, Any] = {}
     for name, value in settings.items():
         found = refused.get(name) or REFUSED.get(name)
@@ -124,3 +128,22 @@ def connection(what: str, bootstrap_servers: str | Sequence[str], settings: Mapp
             raise InvalidArgument(what=f"{what}(client=...)", value=shown, allowed=allowed)
         checked[name] = value
     return Connection(",".join(addresses), checked)
+
+
+def _is_address(text: str) -> bool:
+    match = _ADDRESS.match(text)
+    return match is not None and 0 < int(match[3]) < 65_536
+
+
+def check_function(what: str, value: object, signature: str) -> None:
+    """Looks whether an option is a function.
+
+    Args:
+        what: the option, for errors.
+        signature: what it takes, for errors: `the record`.
+
+    Raises:
+        InvalidArgument: it is something else, and not None.
+    """
+    if value is not None and not callable(value):
+        raise InvalidArgument(what=what, value=repr(value), allowed=f"a function of {signature}")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from millstream.contracts.sink import AnySink, BaseSink
 from millstream.errors import InvalidArgument
 from millstream.plugins.formats import format_of
-from millstream_kafka.settings import REFUSED_BY_SINK, connection
+from millstream_kafka.settings import REFUSED_BY_SINK, check_function, connection
 from millstream_kafka.target import KafkaTarget
 
 if TYPE_CHECKING:
@@ -87,6 +87,11 @@ class KafkaSink(BaseSink[T]):
             self._check_name("topic", self.topic)
         self._check_name("transactional_id_prefix", self.transactional_id_prefix)
         self._check_name("marker_topic", self.marker_topic)
+        if self.topic == self.marker_topic and self.delivery != "at_least_once":
+            allowed = "another topic, for markers alone: it is compacted, and readers of the records would find markers among them"
+            raise InvalidArgument(what="KafkaSink(marker_topic=...)", value=f"{self.marker_topic!r}, the topic of the records", allowed=allowed)
+        for name in ("key", "headers", "partition"):
+            check_function(f"KafkaSink({name}=...)", getattr(self, name), "the record")
         if self.delivery not in _DELIVERIES:
             raise InvalidArgument(what="KafkaSink(delivery=...)", value=repr(self.delivery), allowed=" or ".join(f'"{one}"' for one in _DELIVERIES))
         timeout: Any = self.transaction_timeout

@@ -18,7 +18,7 @@ from millstream.contracts.source import EnumeratorContext, ReaderContext, Source
 from millstream.errors import InvalidArgument
 from millstream.plugins.formats import format_of
 from millstream_kafka.offsets import Offsets
-from millstream_kafka.settings import REFUSED_BY_SOURCE, Connection, connection
+from millstream_kafka.settings import REFUSED_BY_SOURCE, Connection, check_function, connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -84,9 +84,14 @@ class KafkaSource(Source[T]):
         self._set("bootstrap_servers", self.connection.bootstrap_servers)
         self._set("client", self.connection.settings)
         self._set("topics", (self.topics,) if isinstance(self.topics, str) else tuple(self.topics))
-        self._set("format", format_of("KafkaSource(format=...)", self.format))
+        given = self.format
+        self._set("format", format_of("KafkaSource(format=...)", given))
         self._set("bounded", self.stop is not None)
         self._check_topics()
+        check_function("KafkaSource(deserializer=...)", self.deserializer, "the KafkaRecord")
+        if self.deserializer is not None and self.format != format_of("KafkaSource(format=...)", "raw"):
+            value = f"{given!r}, beside a deserializer"
+            raise InvalidArgument(what="KafkaSource(format=...)", value=value, allowed="a format or a deserializer, one of both")
         self._check_choice("isolation_level", ("read_committed", "read_uncommitted"))
         self._check_choice("tombstones", ("fail", "skip", "none"))
         for name in ("start", "stop"):
@@ -111,6 +116,8 @@ class KafkaSource(Source[T]):
         if wrong:
             allowed = "names of topics: letters, digits, '.', '_' and '-'; topic_pattern takes a regular expression"
             raise InvalidArgument(what="KafkaSource(topics=...)", value=repr(wrong[0]), allowed=allowed)
+        if len(set(self.topics)) < len(self.topics):
+            raise InvalidArgument(what="KafkaSource(topics=...)", value=repr(self.topics), allowed="names of topics, each of them once")
         if self.topic_pattern is not None:
             try:
                 re.compile(self.topic_pattern)

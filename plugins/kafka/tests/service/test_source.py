@@ -63,6 +63,16 @@ def test_it_begins_at_given_offsets_and_where_a_group_has_committed(broker: Any)
     assert read(bounded(broker, topic, stop=stop)) == [b"0-0"]
 
 
+@pytest.mark.parametrize("place", [("start", 2), ("stop", 2), ("start", "other"), ("stop", "other")], ids=str)
+def test_given_offsets_of_partitions_that_are_not_read_are_refused(broker: Any, place: tuple[str, Any]) -> None:
+    """A misspelled topic would begin or end somewhere else, without a word."""
+    topic, (option, wrong) = broker.topic(2), place
+    unknown = (topic, wrong) if isinstance(wrong, int) else (wrong, 0)
+    offsets = Offsets.given({(topic, 0): 0, (topic, 1): 0, unknown: 0})
+    with pytest.raises(JobFailedError, match=f"KafkaSource\\({option}=...\\) is an offset in partition {unknown[1]} of topic '{unknown[0]}'"):
+        read(bounded(broker, topic, **{option: offsets}))
+
+
 def test_it_waits_for_records_in_front_of_a_given_end(broker: Any, running: Any) -> None:
     topic = broker.topic()
     broker.write(topic, [b"0"])

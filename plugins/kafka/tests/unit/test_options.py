@@ -32,7 +32,12 @@ def sink(**options: Any) -> KafkaSink[Any]:
         {"bootstrap_servers": "localhost"},
         {"bootstrap_servers": ""},
         {"bootstrap_servers": "a:1,,b:2"},
+        {"bootstrap_servers": "localhost:99999"},
         {"topics": ()},
+        {"topics": ["in", "in"]},
+        {"deserializer": 3},
+        {"deserializer": str, "format": "json"},
+        {"client": ["fetch.max.bytes"]},
         {"topics": "in", "topic_pattern": "in.*"},
         {"topics": ["in", "not a topic"]},
         {"topics": (), "topic_pattern": "("},
@@ -60,6 +65,11 @@ def test_an_option_of_the_source_that_makes_no_sense_is_refused_by_name(options:
         {"delivery": "exactly-once"},
         {"transactional_id_prefix": ""},
         {"marker_topic": "a/b"},
+        {"marker_topic": "out", "delivery": "exactly_once"},
+        {"marker_topic": "out", "delivery": "exactly_once_2pc"},
+        {"key": "id"},
+        {"headers": {}},
+        {"partition": 1},
         {"transaction_timeout": timedelta(milliseconds=1)},
     ],
     ids=str,
@@ -80,6 +90,21 @@ def test_a_setting_that_the_sources_guarantee_depends_on_is_refused_with_reason_
 def test_a_setting_that_the_sinks_guarantee_depends_on_is_refused_with_reason_and_fix(name: str) -> None:
     with pytest.raises(SettingRefused, match=rf"^KafkaSink\(client=\.\.\.\) sets '{name}': .+\. .+\.$"):
         sink(client={name: "x"})
+
+
+@pytest.mark.parametrize("when", [-1, -5, True, 1.5, datetime(1969, 12, 31, tzinfo=UTC)], ids=str)
+def test_a_time_before_1970_or_that_is_none_is_refused(when: Any) -> None:
+    """Kafka has other meanings for negative ones: -1 is the end."""
+    with pytest.raises(InvalidArgument, match=r"Offsets\.at\(when\) is .*Offsets\.earliest\(\) is the first record"):
+        Offsets.at(when)
+
+
+@pytest.mark.parametrize(
+    "offsets", [{"in": 1}, {("in", "0"): 1}, {("in", -1): 1}, {("in", 0): -1}, {("in", 0): True}, {("in", 0): 1.5}, [("in", 0)]], ids=str
+)
+def test_offsets_that_are_none_are_refused(offsets: Any) -> None:
+    with pytest.raises(InvalidArgument, match=r"Offsets\.given\(offsets\) is "):
+        Offsets.given(offsets)
 
 
 def test_an_unknown_format_gets_a_suggestion() -> None:
