@@ -10,6 +10,8 @@ AGAIN_S: Final = 30.0
 """How long a message is not repeated."""
 
 _MOST: Final = 1000
+_PASSES: Final = "Coordinator load in progress: retrying"
+"""Whoever is the first to use a new broker hears this, and needs to do nothing."""
 _VARIES: Final = re.compile(r"\d+")
 
 
@@ -31,4 +33,6 @@ class NoRepeats(logging.Filter):
         # A broker that is away is no error of ours: what follows from it is raised where it matters.
         if record.levelno > logging.WARNING:
             record.levelno, record.levelname = logging.WARNING, "WARNING"
+        if _PASSES in text:
+            record.levelno, record.levelname = logging.INFO, "INFO"
         return True

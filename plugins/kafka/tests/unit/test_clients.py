@@ -32,6 +32,12 @@ def test_a_message_of_the_client_is_not_repeated_for_a_while_and_is_a_warning_at
     assert no_repeats.filter(record("127.0.0.1:9092 failed (after 7ms)", AGAIN_S))
 
 
+def test_a_coordinator_that_loads_is_no_warning() -> None:
+    passing = record("GETPID: Failed to acquire PID from broker TxnCoordinator/1: Broker: Coordinator load in progress: retrying", 0.0)
+    assert NoRepeats().filter(passing)
+    assert passing.levelno == logging.INFO
+
+
 @pytest.mark.parametrize(
     ("code", "kind", "outage"),
     [
