@@ -32,6 +32,7 @@ _PATIENCE_S: Final = 30.0
 """For a partition to get another leader: brokers need 9 s to miss one of them, if not told otherwise."""
 _ANSWER_S: Final = 3.0
 _AGAIN_S: Final = 0.1
+_FEW: Final = 50
 _SOON: Final = frozenset(
     {
         KafkaError._NOENT,
@@ -126,8 +127,10 @@ class OffsetLookup:
 
     def _look_for_leaders(self, partitions: Iterable[Partition]) -> None:
         """The library asks the leaders that it has heard of last, and never of its own accord who they are now."""
+        topics = {topic for topic, _ in partitions}
         try:
-            for topic in sorted({topic for topic, _ in partitions}):
+            # All topics of a cluster are a long answer, and so are many of one.
+            for topic in sorted(topics) if len(topics) <= _FEW else [None]:
                 self._admin.list_topics(topic=topic, timeout=REQUEST_S)
         except KafkaException as error:
             self._client.fail("look up offsets", error)
