@@ -14,6 +14,8 @@ from millstream_filesystem import FileSink
 from millstream_testkit import HarnessUnusable, exactly_once_test
 from millstream_testkit.case import LAST, Crash
 
+pytestmark = pytest.mark.timeout(180)  # some kill a job many times
+
 
 def words(source: str, sink: str) -> StreamExecutionEnvironment:
     env = StreamExecutionEnvironment.get_execution_environment()

@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.timeout(300)  # whichever test comes first runs the kit over all wrong connectors
+pytestmark = [
+    pytest.mark.timeout(600),
+    pytest.mark.xdist_group("wrong_connectors"),
+]  # whichever test comes first runs the kit over all wrong connectors
 
 WRONG = Path(__file__).with_name("wrong")
 
@@ -95,7 +98,7 @@ def run_suites(folder: Path, *nodes: str) -> dict[tuple[str, str], Any]:
     report = folder / "report.json"
     command = [sys.executable, "-m", "pytest", "-q", *(f"{WRONG / node}" for node in nodes), f"--millstream-report={report}"]
     command += ["-p", "no:randomly", "-p", "no:cacheprovider", f"--basetemp={folder / 'tmp'}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=540, check=False)
     assert report.exists(), done.stdout + done.stderr
     connectors = json.loads(report.read_text())["connectors"]
     return {(connector["suite"], demand["demand"]): (connector, demand) for connector in connectors for demand in connector["demands"]}
@@ -108,7 +111,6 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], A
 
 
 @pytest.mark.faults
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(("connector", "demand", "finding"), [case[1:] for case in CAUGHT], ids=[case[1] for case in CAUGHT])
 def test_a_wrong_connector_is_caught_by_the_demand_that_names_its_fault(
     connector: str, demand: str, finding: str, reports: dict[tuple[str, str], Any]
@@ -120,7 +122,6 @@ def test_a_wrong_connector_is_caught_by_the_demand_that_names_its_fault(
 
 
 @pytest.mark.faults
-@pytest.mark.timeout(300)
 def test_a_declaration_that_is_too_modest_is_reported_and_no_failure(reports: dict[tuple[str, str], Any]) -> None:
     _, fencing = reports["TestModest", "an_older_attempt_is_fenced"]
     assert fencing["outcome"] == "passed"
@@ -128,7 +129,6 @@ def test_a_declaration_that_is_too_modest_is_reported_and_no_failure(reports: di
 
 
 @pytest.mark.faults
-@pytest.mark.timeout(300)
 def test_what_the_wrong_backends_are_made_of_is_right(reports: dict[tuple[str, str], Any]) -> None:
     for node in RIGHT:
         suite = node.partition("::")[2]

@@ -14,7 +14,11 @@ import pytest
 
 from millstream_testkit.services import KafkaService
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.one_python]  # whichever test comes first runs the kit over all wrong sinks
+pytestmark = [
+    pytest.mark.timeout(400),
+    pytest.mark.one_python,
+    pytest.mark.xdist_group("wrong_sinks"),
+]  # whichever test comes first runs the kit over all wrong sinks
 
 WRONG = Path(__file__).with_name("wrong")
 

@@ -31,6 +31,7 @@ from millstream_testkit.services import KafkaService, messages_of, running_kafka
 from millstream_testkit.services.fixtures import demanded
 
 pytestmark = [
+    pytest.mark.xdist_group("cluster"),
     pytest.mark.faults,
     pytest.mark.timeout(300),
     pytest.mark.one_python,

@@ -20,7 +20,7 @@ from millstream_kafka import KafkaSink
 from millstream_testkit.services import KafkaService, running_kafka
 from millstream_testkit.suites.attempts import rows
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.one_python]
+pytestmark = [pytest.mark.timeout(120), pytest.mark.one_python, pytest.mark.xdist_group("compacting_broker")]
 
 DELIVERIES = ["exactly_once", "exactly_once_2pc"]
 JOB = Path(__file__).with_name("copy_job.py")

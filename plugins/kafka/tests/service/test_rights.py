@@ -29,7 +29,7 @@ from millstream_kafka.second_client import Transactions
 from millstream_kafka.settings import Connection
 from millstream_testkit.services import KafkaService, messages_of
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.one_python]
+pytestmark = [pytest.mark.timeout(120), pytest.mark.one_python, pytest.mark.xdist_group("guarded_broker")]
 
 DELIVERIES = ["at_least_once", "exactly_once", "exactly_once_2pc"]
 TRANSACTIONAL = DELIVERIES[1:]

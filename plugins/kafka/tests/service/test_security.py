@@ -17,7 +17,12 @@ from millstream_kafka import KafkaSink, KafkaSource, Offsets
 from millstream_kafka.errors import KafkaRefused, KafkaUnreachable
 from millstream_testkit.services import KafkaLogin, KafkaService, running_kafka
 
-pytestmark = [pytest.mark.usefixtures("millstream_kafka"), pytest.mark.timeout(180), pytest.mark.one_python]
+pytestmark = [
+    pytest.mark.usefixtures("millstream_kafka"),
+    pytest.mark.timeout(180),
+    pytest.mark.one_python,
+    pytest.mark.xdist_group("secured_broker"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from millstream_kafka.second_client import Transactions
 from millstream_kafka.settings import Connection
 from millstream_testkit.services import KafkaService
 
-pytestmark = pytest.mark.one_python
+pytestmark = [pytest.mark.one_python, pytest.mark.xdist_group("guarded_broker")]
 
 TIMEOUT_MS = 300_000
 
