@@ -10,23 +10,27 @@ import msgspec
 from millstream.contracts.versions import check_version
 from millstream.contracts.write_ahead import Marker
 from millstream.ports import SystemClock
-from millstream_kafka.client import OFFSET_BEGINNING, Client, Consumer, KafkaError, KafkaException, TopicPartition, log
+from millstream_kafka.client import OFFSET_BEGINNING, Client, Consumer, KafkaError, KafkaException, Message, TopicPartition, log
 from millstream_kafka.errors import KafkaUnreachable
 from millstream_kafka.message import OutgoingMessage
 from millstream_kafka.offset_lookup import OffsetLookup
+from millstream_kafka.patience import patiently
 from millstream_kafka.preflight import make_marker_topic
 from millstream_kafka.producing import produce
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from millstream.contracts.sink import EndedRun
     from millstream.ports import Clock
+    from millstream_kafka.second_client import Transactions
     from millstream_kafka.target import KafkaTarget
 
 _STEP_S: Final = 0.05
 _HELLO_S: Final = 15.0
 _AT_ONCE: Final = 100
+_PATIENCE_S: Final = 0.5
+_MOVED_S: Final = 30.0
 _SETTINGS: Final = {
     "group.id": "millstream-without-group",
     "enable.auto.commit": False,
@@ -105,6 +109,63 @@ class MarkerTopic:
         """
         return self._read([self._partition_of(key)], patience_s, strict=strict).get(key)
 
+    def newest(self, key: bytes, transactions: Transactions) -> Marker | None:
+        """A lane's marker, as committed, whatever stays open in front of it.
+
+        Readers see nothing behind the first transaction that is open. It may be of another lane or job, and stay open for as long as that
+        job is down; nobody waits for it, who may have to be waited for in turn. What is hidden is looked up in the log itself.
+
+        Args:
+            transactions: to look it up.
+
+        Raises:
+            KafkaUnreachable, KafkaRefused, KafkaFailed: the topic cannot be read.
+        """
+        partition = self._partition_of(key)
+        place = (self._name, partition)
+        stable, end = (self._ends([place], read_committed=level)[place] for level in (True, False))
+        seen = self.read(key, _PATIENCE_S, strict=False)
+        if stable >= end:
+            return seen
+        ranges = patiently(lambda: transactions.committed(self._name, partition, stable, end), _MOVED_S)
+        hidden = self._hidden(key, TopicPartition(self._name, partition, stable), end, ranges)
+        return max((marker for marker in (seen, hidden) if marker is not None), default=None)
+
+    def _hidden(self, key: bytes, begin: TopicPartition, end: int, committed: Sequence[range]) -> Marker | None:
+        """The last marker of the lane at one of these offsets, from a place to an end."""
+        markers: dict[bytes, Marker] = {}
+        for message in self._messages(begin, end):
+            if message.key() == key and any(message.offset() in offsets for offsets in committed):
+                _take(markers, key, message.value())
+        return markers.get(key)
+
+    def _messages(self, begin: TopicPartition, end: int) -> Iterator[Message]:
+        """All that is between two offsets, whatever becomes of it."""
+        consumer = self._client.consumer({**_SETTINGS, "isolation.level": "read_uncommitted"})
+        over_s = self._clock.monotonic_s() + _HELLO_S
+        offset = begin.offset
+        try:
+            consumer.list_topics(self._name, timeout=_HELLO_S)  # connects: else the first fetch waits for a timer of the library
+            consumer.assign([begin])
+            while offset < end:
+                if self._clock.monotonic_s() > over_s:
+                    reason = f"the end of topic {self._name!r} was not reached within {_HELLO_S:.1f} s: at {offset} of {end}"
+                    raise KafkaUnreachable(bootstrap_servers=self._client.servers, doing="read markers", reason=reason)
+                for message in consumer.consume(_AT_ONCE, _STEP_S):
+                    error, offset = message.error(), message.offset() or 0
+                    if error is None:
+                        yield message
+                        offset += 1
+                    elif error.code() != KafkaError._PARTITION_EOF:
+                        self._client.fail(f"read topic {self._name!r}", error)
+        except KafkaException as error:
+            self._client.fail(f"read topic {self._name!r}", error)
+        finally:
+            consumer.close()
+
+    def _ends(self, places: Sequence[tuple[str, int]], *, read_committed: bool) -> dict[tuple[str, int], int]:
+        return OffsetLookup(self._client, self._client.admin(), None, read_committed=read_committed).ends(places)
+
     def forget(self, run: EndedRun, target: KafkaTarget[Any], patience_s: float) -> None:
         """Removes the markers of a run that is over."""
         markers = self._read(range(self._count), patience_s, strict=False)
@@ -117,8 +178,8 @@ class MarkerTopic:
         producer.flush(_HELLO_S)
 
     def _read(self, partitions: Sequence[int], patience_s: float, *, strict: bool) -> dict[bytes, Marker]:
-        lookup = OffsetLookup(self._client, self._client.admin(), None, read_committed=False)
-        ends = {partition: end for (_, partition), end in lookup.ends([(self._name, number) for number in partitions]).items() if end}
+        places = [(self._name, number) for number in partitions]
+        ends = {partition: end for (_, partition), end in self._ends(places, read_committed=False).items() if end}
         if not ends:
             return {}
         consumer = self._client.consumer(_SETTINGS)

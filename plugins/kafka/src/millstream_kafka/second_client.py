@@ -29,6 +29,11 @@ logging.getLogger("kafka").addHandler(logging.NullHandler())
 _NEWEST_END_TXN: Final = 4
 """Version 5 raises the epoch: what librdkafka has committed by version 1 would then look lost, and the other way round."""
 
+_NEWEST_FETCH: Final = 11
+"""The last version that names topics by name and no more."""
+
+_AT_ONCE_BYTES: Final = 1024 * 1024
+
 RETRIED: Final = frozenset({14, 15, 16, 51})
 """The coordinator loads, is elsewhere or is still busy with the transaction."""
 
@@ -140,6 +145,66 @@ class Transactions:
             self._forget_coordinator(handle.transactional_id)
         return code
 
+    def committed(self, topic: str, partition: int, first: int, end: int) -> list[range]:
+        """Offsets whose records are committed, also where an open transaction in front of them hides them from readers.
+
+        Args:
+            first: where to begin; every transaction that wrote behind it and is decided has its end behind it.
+            end: where to stop, at most the offset behind the last record that is there.
+
+        Raises:
+            CoordinatorBusy: a broker does not answer while another does; ask again.
+            KafkaUnreachable, KafkaRefused, KafkaFailed: the partition cannot be read.
+        """
+        batches: list[Any] = []
+
+        async def read() -> None:
+            begin = first
+            while begin < end:
+                found = await self._batches(topic, partition, begin)
+                if not found:
+                    msg = f"nothing is there from offset {begin} on, in front of {end}"
+                    raise self._error(msg)
+                batches.extend(found)
+                begin = found[-1].next_offset
+
+        self._asked(f"read partition {partition} of topic {topic!r}", self._admin._manager.run, read)
+        return _committed(batches)
+
+    async def _batches(self, topic: str, partition: int, begin: int) -> list[Any]:
+        """Some batches from an offset on, as they are in the log."""
+        from kafka.errors import for_code
+        from kafka.protocol.consumer import FetchRequest
+        from kafka.record import MemoryRecords
+        from kafka.structs import TopicPartition as Place
+
+        (leader,) = await self._admin._async_get_leader_for_partitions([Place(topic, partition)])
+        place = FetchRequest.FetchTopic.FetchPartition(
+            partition=partition,
+            current_leader_epoch=-1,
+            fetch_offset=begin,
+            last_fetched_epoch=-1,
+            log_start_offset=-1,
+            partition_max_bytes=_AT_ONCE_BYTES,
+        )
+        request = FetchRequest(
+            replica_id=-1,
+            max_wait_ms=0,
+            min_bytes=0,
+            max_bytes=_AT_ONCE_BYTES,
+            isolation_level=0,
+            session_id=0,
+            session_epoch=-1,
+            topics=[FetchRequest.FetchTopic(topic=topic, partitions=[place])],
+            forgotten_topics_data=[],
+            rack_id="",
+            max_version=_NEWEST_FETCH,
+        )
+        answer = (await self._admin._manager.send(request, node_id=leader)).responses[0].partitions[0]
+        if answer.error_code:
+            raise for_code(answer.error_code)
+        return list(MemoryRecords(bytes(answer.records or b"")))
+
     def _forget_coordinator(self, transactional_id: str) -> None:
         coordinators = self._admin._manager.cluster._coordinators
         for key in [key for key in coordinators if transactional_id in key]:
@@ -207,6 +272,22 @@ def _imported(asker: Asker) -> tuple[Any, type[Exception]]:
 def _missing(asker: Asker, reason: str) -> SettingRefused:
     fix = f"Install it: pip install 'millstream-kafka[2pc]'{asker.otherwise}"
     return SettingRefused(what=asker.what, name="", reason=reason, fix=fix)
+
+
+def _committed(batches: Sequence[Any]) -> list[range]:
+    """Offsets of batches whose transactions have a commit behind them, and of those that are in none. No batch is unpacked: only ends of
+    transactions are, which are never compressed."""
+    found: list[range] = []
+    undecided: dict[int, list[range]] = {}
+    for batch in batches:
+        if batch.is_control_batch:
+            decided = undecided.pop(batch.producer_id, [])
+            found += decided if next(iter(batch)).commit else []
+        elif batch.is_transactional:
+            undecided.setdefault(batch.producer_id, []).append(range(batch.base_offset, batch.next_offset))
+        else:
+            found.append(range(batch.base_offset, batch.next_offset))
+    return found
 
 
 def _described(transactional_id: str, found: Any) -> Description:

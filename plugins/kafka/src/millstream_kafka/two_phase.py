@@ -42,7 +42,6 @@ T = TypeVar("T")
 _COMMIT_S: Final = 30.0
 _STEP_S: Final = 0.5
 _AGAIN_S: Final = 0.1
-_PATIENCE_S: Final = 0.5
 _MOVED_S: Final = 30.0
 """For another broker to take over what a coordinator has left: brokers need 9 s to miss one of them, if not told otherwise."""
 
@@ -213,7 +212,7 @@ class TwoPhaseWriter(TwoPhaseCommitWriter[T]):
         return newest is not None and newest >= checkpoint_id
 
     def newest_committed(self, lane: int) -> int | None:
-        marker = self._markers.read(self._key(lane), _PATIENCE_S, strict=False)
+        marker = self._markers.newest(self._key(lane), self._transactions)
         return marker.checkpoint_id if marker is not None else None
 
     def abort_lingering(self, keep: Sequence[bytes]) -> None:
