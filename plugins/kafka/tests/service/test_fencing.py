@@ -84,6 +84,25 @@ def test_of_two_processes_of_one_job_the_older_is_told_that_it_is_fenced(broker:
     assert attempts.seen() == rows(0, 10)
 
 
+@pytest.mark.parametrize("delivery", DELIVERIES)
+def test_of_two_processes_that_went_on_from_one_savepoint_the_one_that_was_restarted_more_often_is_fenced(
+    broker: Any, attempts_of: Any, delivery: Any
+) -> None:
+    attempts = attempts_of(sink_to(broker, broker.topic(), delivery))
+    old, new = attempts.open(5), attempts.open(3)  # numbers are counted where a job keeps its checkpoints
+    new.abort_lingering()
+
+    def go_on() -> None:
+        old.write(rows(0, 10))
+        old.commit(old.seal(1))
+
+    with pytest.raises(Fenced):
+        go_on()
+    new.write(rows(0, 10))
+    new.commit(new.seal(1))
+    assert attempts.seen() == rows(0, 10)
+
+
 def test_a_process_that_was_replaced_leaves_no_transaction_open(broker: Any, attempts_of: Any) -> None:
     topic = broker.topic()
     attempts = attempts_of(sink_to(broker, topic, "exactly_once_2pc"))
