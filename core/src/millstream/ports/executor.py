@@ -87,11 +87,16 @@ class ThreadExecutor:
                 task = self._queue.popleft()
             task()
 
-    def close(self) -> None:
+    def close(self, wait_s: float | None = None) -> None:
+        """As the port says.
+
+        Args:
+            wait_s: how long to wait for each thread, >= 0; None for as long as it takes. One that still works then ends behind that work.
+        """
         with self._ready:
             self._closed = True
             self._queue.clear()
             self._ready.notify_all()
         for thread in self._threads:
             if thread is not threading.current_thread():
-                thread.join()
+                thread.join(wait_s)

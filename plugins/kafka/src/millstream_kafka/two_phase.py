@@ -42,6 +42,7 @@ T = TypeVar("T")
 _COMMIT_S: Final = 30.0
 _STEP_S: Final = 0.5
 _AGAIN_S: Final = 0.1
+_CLOSE_S: Final = 1.0
 _MOVED_S: Final = 30.0
 """For another broker to take over what a coordinator has left: brokers need 9 s to miss one of them, if not told otherwise."""
 
@@ -243,6 +244,7 @@ class _Ahead:
     def __init__(self, executor: ThreadExecutor, make: Any) -> None:
         self._executor = executor
         self._make = make
+        self._closed = False
         self._begin()
 
     def _begin(self) -> None:
@@ -251,12 +253,14 @@ class _Ahead:
         self._executor.submit(self._make, self._done)
 
     def _done(self, made: _Open | None, error: BaseException | None) -> None:
-        self._made.append((made, error))
+        if not self._closed:
+            self._made.append((made, error))
         self._ready.set()
 
     def close(self) -> None:
-        """Releases what nobody has taken."""
-        self._executor.close()
+        """Releases what nobody has taken. What is being made while no broker answers is left to its thread, which has nobody to give it to."""
+        self._closed = True
+        self._executor.close(_CLOSE_S)
         self._made.clear()
 
     def wait(self) -> _Open:

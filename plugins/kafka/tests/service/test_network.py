@@ -21,6 +21,7 @@ from millstream_kafka.errors import KafkaUnreachable
 from millstream_kafka.second_client import Transactions
 from millstream_kafka.settings import connection
 from millstream_testkit.services import KafkaService, NetworkProxy
+from millstream_testkit.suites.attempts import rows
 
 pytestmark = pytest.mark.one_python
 
@@ -232,6 +233,20 @@ def test_a_broker_that_is_gone_when_the_second_client_asks_is_an_outage_that_nam
         transactions.listed("of nobody")
     assert_outage(raised.value, proxy)
     transactions.close()
+
+
+def test_a_two_phase_sink_is_closed_at_once_while_no_broker_answers_whom_it_has_asked_for_its_next_producer(
+    own: Any, proxy: NetworkProxy, attempts_of: Any
+) -> None:
+    topic = own.topic()
+    sink = KafkaSink[Any](proxy.address, topic, "json", delivery="exactly_once_2pc", transactional_id_prefix=topic, marker_topic=f"markers-{topic}")
+    attempt = attempts_of(sink).open()
+    with proxy.cut() as cut:
+        attempt.write(rows(0, 1))  # takes the producer that was made ahead
+        proxy.wait_for(lambda traffic: cut.stopped_bytes > 0)
+        begun_s = time.monotonic()
+        attempt.close()
+        assert time.monotonic() - begun_s < 10
 
 
 def assert_outage(cause: BaseException | None, proxy: NetworkProxy) -> None:
