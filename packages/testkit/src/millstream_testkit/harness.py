@@ -100,11 +100,15 @@ class SinkHarness(Harness):
     Attributes:
         not_passed: crash points that the sink never passes, because its protocol has no such moment.
         oversized_records: how many records the largest epoch of the suite has. More than the target takes in one go is a good number.
+        ordered: `read` finds the records of one lane in the order in which they were written: then the suite demands that order.
+        keyed: the target keeps one of several records that are equal, as an upsert does. Else the suite demands that all are there.
         example_target: a text that `sink` takes for a target, to ask the sink what it declares; nothing is opened.
     """
 
     not_passed: ClassVar[frozenset[str]] = frozenset()
     oversized_records: ClassVar[int] = 20_000
+    ordered: ClassVar[bool] = False
+    keyed: ClassVar[bool] = False
     example_target: ClassVar[str] = "/tmp/millstream-testkit-example"  # noqa: S108 - never opened
 
     def create_target(self, folder: Path) -> str:

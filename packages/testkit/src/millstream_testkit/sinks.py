@@ -75,6 +75,7 @@ class LedgerHarness(SinkHarness):
     """`SqliteLedgerSink`: the write-ahead reference."""
 
     name = "SqliteLedgerSink"
+    ordered = True
 
     def sink(self, target: str) -> SqliteLedgerSink:
         return SqliteLedgerSink(target, TABLE, COLUMNS)
@@ -97,6 +98,7 @@ class StagedHarness(SinkHarness):
     """`SqliteStagedSink`: the two-phase reference."""
 
     name = "SqliteStagedSink"
+    ordered = True
 
     def sink(self, target: str) -> SqliteStagedSink:
         return SqliteStagedSink(target, TABLE, COLUMNS)

@@ -70,7 +70,15 @@ def _files_of(kind: type) -> set[str]:
     return files - {file for file in _CONTRACT_FILES if file}
 
 
-def _watched(function: Callable[..., Any], names: list[str], files: frozenset[str]) -> Callable[..., Any]:
+def stepping(function: Callable[..., Any], kind: type, at_step: Callable[[int], None]) -> Callable[..., Any]:
+    """The function, a method of this class: `at_step` is told the number of each call that the class's own code has made meanwhile, from 1."""
+    numbers = [str(number) for number in range(1, MOST_STEPS + 1)]
+    return _watched(function, numbers, frozenset(_files_of(kind)), lambda number: at_step(int(number)))
+
+
+def _watched(
+    function: Callable[..., Any], names: list[str], files: frozenset[str], passed: Callable[[str], None] = crash_point
+) -> Callable[..., Any]:
     def watched(*arguments: Any, **options: Any) -> Any:
         steps = iter(names)
 
@@ -80,7 +88,7 @@ def _watched(function: Callable[..., Any], names: list[str], files: frozenset[st
                 name = next(steps, None)
                 if name is not None:
                     sys.setprofile(None)
-                    crash_point(name)
+                    passed(name)
                     sys.setprofile(profile)
 
         outer = sys.getprofile()

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from millstream.contracts.guarantee import SinkCapabilities
-from millstream.contracts.sink import Sink, SinkContext, SinkWriter
+from millstream.contracts.sink import EndedRun, Sink, SinkContext, SinkWriter
 from millstream.contracts.two_phase_commit import Committed
+from millstream.contracts.write_ahead import Marker
 from millstream.errors import LostEpoch
 from millstream_testkit import Row, SinkSuite
 from millstream_testkit.ledger import SqliteLedgerLanes, SqliteLedgerSink, connect
@@ -233,6 +234,148 @@ class OneMarkerForAllHarness(LedgerHarness):
     sink = write_ahead(_OneMarkerForAll)
 
 
+class _NewestFirst(SqliteLedgerLanes):
+    def _insert_rows(self, records: Sequence[Sequence[Any]]) -> None:
+        super()._insert_rows(records[::-1])
+
+
+class NewestFirstHarness(LedgerHarness):
+    """Takes the records of an epoch from the end of its list."""
+
+    sink = write_ahead(_NewestFirst)
+
+
+class _LeavesEqualRecordsOut(SqliteStagedWriter):
+    def _stage(self, handle: str, records: Sequence[Sequence[Any]]) -> None:
+        super()._stage(handle, list(dict.fromkeys(records)))
+
+
+class LeavesEqualRecordsOutHarness(StagedHarness):
+    """Takes a record that is equal to another for the other one."""
+
+    sink = two_phase(_LeavesEqualRecordsOut)
+
+
+class _FlushesWhenClosed(SqliteStagedWriter):
+    def close(self) -> None:
+        with self._transaction():
+            self._connection.executemany(self._insert, self._records)
+        super().close()
+
+
+class FlushesWhenClosedHarness(StagedHarness):
+    """Writes what it still has when it is closed, as files and clients do."""
+
+    sink = two_phase(_FlushesWhenClosed)
+
+
+class _AbortsByPrefix(SqliteStagedWriter):
+    def abort_lingering(self, keep: Sequence[bytes]) -> None:
+        kept = {self._decode(committable)[1] for committable in keep}
+        for lane in self._context.owned_lanes:
+            found = self._connection.execute("SELECT DISTINCT handle FROM millstream_staged WHERE handle LIKE ?", [f"{self._name(lane)}%"]).fetchall()
+            for (handle,) in found:
+                if handle not in kept:
+                    self._connection.execute("DELETE FROM millstream_staged WHERE handle = ?", [handle])
+
+
+class AbortsByPrefixHarness(StagedHarness):
+    """Takes the work of lane 10 for that of lane 1, whose name its own begins with."""
+
+    sink = two_phase(_AbortsByPrefix)
+
+
+class _ForgetsItsFormerLanes(SqliteStagedWriter):
+    def abort_lingering(self, keep: Sequence[bytes]) -> None:
+        lane = self._name(self._context.lane)
+        self._connection.execute("DELETE FROM millstream_staged WHERE lane = ?", [lane])
+
+
+class ForgetsItsFormerLanesHarness(StagedHarness):
+    """Aborts in its own lane, and not in those that it has taken over."""
+
+    sink = two_phase(_ForgetsItsFormerLanes)
+
+
+class _NewestOfAllRuns(SqliteStagedWriter):
+    def newest_committed(self, lane: int) -> int | None:
+        row = self._connection.execute("SELECT max(checkpoint_id) FROM millstream_committed WHERE lane LIKE ?", [f"%/{lane}"]).fetchone()
+        newest: int | None = row[0]
+        return newest
+
+
+class NewestOfAllRunsHarness(StagedHarness):
+    """Tells one run what another has committed: its job would be refused as rewound."""
+
+    sink = two_phase(_NewestOfAllRuns)
+
+
+class _ChecksTheFenceFirst(SqliteLedgerLanes):
+    def commit_batch(self, lane: int, checkpoint_id: int, chunk: int, records: Sequence[Sequence[Any]]) -> None:
+        self._check_fence(lane)
+        with self._transaction():
+            self._insert_rows(records)
+            self._move_marker(lane, checkpoint_id, chunk)
+
+
+class ChecksTheFenceFirstHarness(LedgerHarness):
+    """Checks the fence in front of the transaction instead of in it."""
+
+    sink = write_ahead(_ChecksTheFenceFirst)
+
+
+class _ReadsMarkersAtTheOpening(SqliteLedgerLanes):
+    def __init__(self, sink: SqliteLedgerSink, context: SinkContext) -> None:
+        super().__init__(sink, context)
+        self._markers = {lane: super(_ReadsMarkersAtTheOpening, self).read_marker(lane) for lane in context.owned_lanes}
+
+    def read_marker(self, lane: int) -> Marker | None:
+        return self._markers[lane]
+
+    def commit_batch(self, lane: int, checkpoint_id: int, chunk: int, records: Sequence[Sequence[Any]]) -> None:
+        with self._transaction():
+            self._check_fence(lane)
+            self._insert_rows(records)
+            self._move_marker(lane, checkpoint_id, chunk)
+        self._markers[lane] = Marker(checkpoint_id, chunk)
+
+
+class ReadsMarkersAtTheOpeningHarness(LedgerHarness):
+    """Remembers markers that it has read in front of the fence."""
+
+    sink = write_ahead(_ReadsMarkersAtTheOpening)
+
+
+class _CommitsByHundreds(SqliteLedgerLanes):
+    def commit_batch(self, lane: int, checkpoint_id: int, chunk: int, records: Sequence[Sequence[Any]]) -> None:
+        while len(records) > 100:
+            with self._transaction():
+                self._check_fence(lane)
+                self._insert_rows(records[:100])
+            records = records[100:]
+        super().commit_batch(lane, checkpoint_id, chunk, records)
+
+
+class CommitsByHundredsHarness(LedgerHarness):
+    """Takes several transactions for an epoch that is large."""
+
+    sink = write_ahead(_CommitsByHundreds)
+
+
+class _ForgetsEveryRun(SqliteLedgerSink):
+    def forget_run(self, run: EndedRun) -> None:
+        connection = connect(self.path)
+        connection.execute("DELETE FROM millstream_ledger")
+        connection.close()
+
+
+class ForgetsEveryRunHarness(LedgerHarness):
+    """Removes the markers of all runs when one is over."""
+
+    def sink(self, target: str) -> _ForgetsEveryRun:
+        return _ForgetsEveryRun(target, TABLE, COLUMNS)
+
+
 class _AppendingWriter(SinkWriter[Row]):
     def __init__(self, path: str) -> None:
         self._connection = connect(path)
@@ -380,3 +523,43 @@ class TestReadsTheClientsMemory(SinkSuite):
 
 class TestReadsThroughTheSink(SinkSuite):
     harness = ReadsThroughTheSinkHarness
+
+
+class TestNewestFirst(SinkSuite):
+    harness = NewestFirstHarness
+
+
+class TestLeavesEqualRecordsOut(SinkSuite):
+    harness = LeavesEqualRecordsOutHarness
+
+
+class TestFlushesWhenClosed(SinkSuite):
+    harness = FlushesWhenClosedHarness
+
+
+class TestAbortsByPrefix(SinkSuite):
+    harness = AbortsByPrefixHarness
+
+
+class TestForgetsItsFormerLanes(SinkSuite):
+    harness = ForgetsItsFormerLanesHarness
+
+
+class TestNewestOfAllRuns(SinkSuite):
+    harness = NewestOfAllRunsHarness
+
+
+class TestChecksTheFenceFirst(SinkSuite):
+    harness = ChecksTheFenceFirstHarness
+
+
+class TestReadsMarkersAtTheOpening(SinkSuite):
+    harness = ReadsMarkersAtTheOpeningHarness
+
+
+class TestCommitsByHundreds(SinkSuite):
+    harness = CommitsByHundredsHarness
+
+
+class TestForgetsEveryRun(SinkSuite):
+    harness = ForgetsEveryRunHarness

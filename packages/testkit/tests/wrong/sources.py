@@ -283,6 +283,94 @@ class SkipsWhatIsNoRecordHarness(FileSourceHarness):
         return harness_of(reader_class=_SkippingReader)(origin)
 
 
+class _FirstOnly(Reader):
+    def add_splits(self, splits: Sequence[Split]) -> None:
+        super().add_splits(splits[:1])
+
+
+class TakesOneSplitHarness(LinesHarness):
+    """Takes one split of those that it is given: right, while nothing is restored with fewer readers."""
+
+    made = harness_of(reader_class=_FirstOnly)
+
+
+class _HastyReader(Reader):
+    def finished(self) -> bool:
+        return not self._splits
+
+
+class FinishesBeforeTheAnswerHarness(LinesHarness):
+    """Has finished when it has no split, although it has asked for one."""
+
+    made = harness_of(reader_class=_HastyReader)
+
+
+class _BackwardReader(Reader):
+    def fetch(self, max_records: int) -> Fetched[Any] | None:
+        fetched = super().fetch(max_records)
+        return None if fetched is None else Fetched(fetched.split_id, fetched.values[::-1])
+
+
+class NewestFirstHarness(LinesHarness):
+    """Turns each batch around, so that the order depends on where reading was interrupted."""
+
+    made = harness_of(reader_class=_BackwardReader)
+
+
+class _EagerReader(Reader):
+    def notify_checkpoint_complete(self, checkpoint_id: int) -> None:
+        for split in self._splits:
+            path = self._folder / split.split_id
+            path.write_text("\n" * split.data["line"] + "\n".join(self.lines(split)[split.data["line"] :]))
+
+
+class ReleasesWhatItHasReadHarness(LinesHarness):
+    """Deletes at the origin all that it has read by the time a checkpoint is complete, also what that one does not cover."""
+
+    made = harness_of(reader_class=_EagerReader)
+
+
+class _OwnReaders(Enumerator):
+    """Each split belongs to a reader by its number."""
+
+    def __init__(self, context: Any, folder: str, state: bytes | None) -> None:
+        super().__init__(context, folder, state)
+        self._numbers = {path.name: number for number, path in enumerate(sorted(Path(folder).iterdir()))}
+        self._parallelism = json.loads(state)["parallelism"] if state else context.parallelism
+
+    def handle_split_request(self, subtask: int) -> None:
+        mine = [split for split in self._waiting if self._numbers[split.split_id] % self._parallelism == subtask]
+        if mine:
+            self._waiting.remove(mine[0])
+            self._context.assign(subtask, mine[:1])
+        else:
+            self._context.no_more_splits(subtask)
+
+    def snapshot(self, checkpoint_id: int) -> bytes:
+        return json.dumps({**json.loads(super().snapshot(checkpoint_id)), "parallelism": self._parallelism}).encode()
+
+
+class KeepsSplitsForReadersThatAreGoneHarness(LinesHarness):
+    made = harness_of(_OwnReaders)
+
+
+class _DoneForEver(Enumerator):
+    _done = False
+
+    def handle_split_request(self, subtask: int) -> None:
+        if self._done:
+            self._context.no_more_splits(subtask)
+            return
+        super().handle_split_request(subtask)
+        self._done = not self._waiting
+
+
+class ForgetsSplitsThatComeBackLateHarness(LinesHarness):
+    """Hands out nothing any more when it has once had nothing left."""
+
+    made = harness_of(_DoneForEver)
+
+
 class TestLines(SourceSuite):
     harness = LinesHarness
 
@@ -329,3 +417,27 @@ class TestNeverEndsWithoutASplit(SourceSuite):
 
 class TestSkipsWhatIsNoRecord(SourceSuite):
     harness = SkipsWhatIsNoRecordHarness
+
+
+class TestTakesOneSplit(SourceSuite):
+    harness = TakesOneSplitHarness
+
+
+class TestFinishesBeforeTheAnswer(SourceSuite):
+    harness = FinishesBeforeTheAnswerHarness
+
+
+class TestNewestFirst(SourceSuite):
+    harness = NewestFirstHarness
+
+
+class TestReleasesWhatItHasRead(SourceSuite):
+    harness = ReleasesWhatItHasReadHarness
+
+
+class TestKeepsSplitsForReadersThatAreGone(SourceSuite):
+    harness = KeepsSplitsForReadersThatAreGoneHarness
+
+
+class TestForgetsSplitsThatComeBackLate(SourceSuite):
+    harness = ForgetsSplitsThatComeBackLateHarness

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from millstream.contracts.sink import SinkContext
+from millstream.contracts.sink import EndedRun, SinkContext
 from millstream.contracts.two_phase_commit import Retry
 from millstream.contracts.write_ahead import Marker, WriteAheadSink
 from millstream.runtime.launch import system_ports
@@ -54,7 +54,7 @@ class Attempt:
         client: the connector's own writer or lanes.
     """
 
-    def __init__(self, harness: SinkHarness, target: str, context: SinkContext) -> None:
+    def __init__(self, harness: SinkHarness, target: str, context: SinkContext, *, fence: bool = True) -> None:
         self._record = harness.record
         self._context = context
         self._open: list[Any] = []
@@ -63,8 +63,13 @@ class Attempt:
         self.kind = sink.capabilities.kind
         opened: Any = sink.open(context)
         self.client = opened
-        if isinstance(sink, WriteAheadSink):
-            for lane in context.owned_lanes:
+        if fence:
+            self.fence()
+
+    def fence(self) -> None:
+        """Write-ahead only: what follows the opening. The other kinds fence when they are opened."""
+        if isinstance(self._sink, WriteAheadSink):
+            for lane in self._context.owned_lanes:
                 self.client.fence(lane)
 
     def write(self, values: Sequence[Row]) -> None:
@@ -146,8 +151,13 @@ class Attempts:
         lane: int = 0,
         parallelism: int = 1,
         owned: tuple[int, ...] | None = None,
+        fence: bool = True,
     ) -> Attempt:
-        """A new attempt; the older ones stay open, as those of a process that hangs would."""
+        """A new attempt; the older ones stay open, as those of a process that hangs would.
+
+        Args:
+            fence: False leaves fencing to the test.
+        """
         ports = self._ports
         context = SinkContext(
             job_name="conformance",
@@ -164,9 +174,18 @@ class Attempts:
             executor=ports.executor,
             metrics=MetricRegistry(ports.clock).group("conformance", sink_uid, str(lane)),
         )
-        made = Attempt(self.harness, self.target, context)
+        made = Attempt(self.harness, self.target, context, fence=fence)
         self._opened.append(made)
         return made
+
+    def release(self, attempt: Attempt) -> None:
+        """Closes one attempt now, on the thread that asks for it."""
+        self._opened.remove(attempt)
+        attempt.close()
+
+    def forget_run(self, run_id: str, sink_uid: str = "out") -> None:
+        """A run is over for good."""
+        self.harness.resolved(self.target).forget_run(EndedRun("conformance", run_id, sink_uid, self._ports.storage))
 
     def seen(self) -> list[Row]:
         """What a reader of the target sees, in the order of the numbers."""

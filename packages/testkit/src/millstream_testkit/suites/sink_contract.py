@@ -11,8 +11,9 @@ import pytest
 from millstream.errors import Fenced
 from millstream_testkit.demands import declares, demand, kind
 from millstream_testkit.oracle import Row, compare
-from millstream_testkit.suites.attempts import OTHER_RUN, Attempt, Attempts, opening, rows
+from millstream_testkit.suites.attempts import OTHER_RUN, RUN, Attempt, Attempts, opening, rows
 from millstream_testkit.suites.base import ConformanceSuite
+from millstream_testkit.suites.overtaken import overtaken_commit
 from millstream_testkit.suites.resources import assert_nothing_grows
 
 if TYPE_CHECKING:
@@ -83,6 +84,51 @@ class SinkContract(SinkContractBase):
             note(too_modest("visible_only_committed", "no reader saw a record before its commit"))
         writer.commit(sealed)
         assert_seen(attempts, rows(0, 10), "after the commit")
+
+    @demand("close() gives up the open epoch: after a failure its records come again.", when=[COMMITS, declares("visible_only_committed")])
+    def test_close_gives_up_the_open_epoch(self, attempts: Attempts) -> None:
+        writer = attempts.open()
+        writer.write(rows(0, 10))
+        sealed = writer.seal(1)
+        writer.commit(sealed)
+        writer.write(rows(10, 10))
+        attempts.release(writer)
+        assert_seen(attempts, rows(0, 10), "after close() with an open epoch of ten records, which no checkpoint covers")
+        heir = attempts.open(1)
+        heir.abort_lingering()
+        heir.write(rows(10, 10))
+        heir.commit(heir.seal(3))
+        assert_seen(attempts, rows(0, 20), "after the next attempt wrote them again")
+
+    @demand("Records that are equal are all there: none is taken for one that was written before.", when=COMMITS)
+    def test_equal_records_are_all_there(self, attempts: Attempts) -> None:
+        if attempts.harness.keyed:
+            pytest.skip("not run: the target keeps one of several records that are equal (keyed of the harness is True)")
+        again = rows(0, 3)
+        first, second = attempts.open(parallelism=2), attempts.open(lane=1, parallelism=2)
+        first.write([*again, *again])
+        first.commit(first.seal(1))
+        first.write(again)
+        first.commit(first.seal(2))
+        second.write(again)
+        second.commit(second.seal(2))
+        assert_seen(attempts, sorted(again * 4), "after the same three records were written twice in one epoch, in a second one, and in another lane")
+
+    @demand("The records of a lane keep their order, within an epoch and from one to the next.", when=COMMITS)
+    def test_records_keep_their_order(self, attempts: Attempts) -> None:
+        if not attempts.harness.ordered:
+            pytest.skip("not run: whoever reads the target finds no order (ordered of the harness is False)")
+        writer, wanted, waiting = attempts.open(), rows(0, 60), []
+        for number in range(3):
+            writer.write(wanted[number * 20 : number * 20 + 10])
+            writer.write(wanted[number * 20 + 10 : number * 20 + 20])
+            waiting.append(writer.seal(number + 1))
+        writer.commit(waiting[0])
+        heir = attempts.open(1)
+        for sealed in waiting:
+            heir.commit(sealed)
+        found = attempts.harness.seen(attempts.target)
+        assert found == wanted, f"a reader finds the records in another order than they were written in: {[row[0] for row in found]}"
 
     @demand("An epoch without records is sealed and committed without effect, and the next one is not harmed.")
     def test_empty_epochs_have_no_effect(self, attempts: Attempts) -> None:
@@ -233,13 +279,17 @@ class CommittingSinkContract(SinkContractBase):
         for lane, writer in enumerate(writers):
             writer.write(rows(lane * 10, 10))
             waiting.append(writer.seal(1))
+            writer.write(rows(lane * 10 + 100, 10))
+            writer.seal(2)
         heir = attempts.open(1, lane=0, parallelism=1, owned=(0, 1, 2))
         for sealed in waiting:
             heir.commit(sealed)
         heir.abort_lingering()
         assert_seen(attempts, rows(0, 30), "after one subtask took over three lanes")
+        left = list(attempts.harness.leftovers(attempts.target))
+        assert not left, f"one subtask took over three lanes, and what they had prepared for no complete checkpoint was not aborted: {left}"
         heir.write(rows(30, 5))
-        heir.commit(heir.seal(2))
+        heir.commit(heir.seal(3))
         assert_seen(attempts, rows(0, 35), "after it went on in its own lane")
 
     @demand("Runs, sinks and lanes that share a target neither see nor harm each other's work.", when=COMMITS)
@@ -258,6 +308,56 @@ class CommittingSinkContract(SinkContractBase):
             other.commit(other.seal(1))
         mine.commit(sealed)
         assert_seen(attempts, rows(0, 40), "after four lanes of different runs and sinks committed their checkpoint 1")
+
+    @demand("Sinks and lanes are kept apart whose names begin alike, or differ in case, or have signs that patterns are made of.", when=COMMITS)
+    def test_names_that_are_alike_are_kept_apart(self, attempts: Attempts) -> None:
+        mine = attempts.open(0, lane=10, parallelism=12)
+        mine.write(rows(0, 10))
+        sealed = mine.seal(1)
+        for number, (sink_uid, lane) in enumerate([("out", 1), ("ou", 10), ("OUT", 10), ("o_t", 10), ("o%", 10), ("o*", 10), ("o?t", 10)], start=1):
+            other = attempts.open(0, sink_uid=sink_uid, lane=lane, parallelism=12)
+            other.abort_lingering()
+            other.write(rows(number * 10, 10))
+            other.commit(other.seal(1))
+        mine.commit(sealed)
+        # Not looked at before: where readers wait for what is open in front, as in a log, they see nothing of the others yet.
+        assert_seen(attempts, rows(0, 80), "after lane 10 of sink 'out' committed, behind seven lanes whose names are like its own")
+
+    @demand("What is removed with a run that is over is its own: other runs and sinks go on as if nothing had happened.", when=COMMITS)
+    def test_a_run_that_is_over_takes_only_its_own(self, attempts: Attempts) -> None:
+        mine = attempts.open()
+        mine.write(rows(0, 10))
+        committed = mine.seal(1)
+        mine.commit(committed)
+        mine.write(rows(10, 10))
+        prepared = mine.seal(2)
+        for number, (run_id, sink_uid) in enumerate([(OTHER_RUN, "out"), (RUN, "other")], start=2):
+            over = attempts.open(run_id=run_id, sink_uid=sink_uid)
+            over.write(rows(number * 10, 10))
+            over.commit(over.seal(1))
+            attempts.release(over)
+            attempts.forget_run(run_id, sink_uid)
+            attempts.forget_run(run_id, sink_uid)  # the process that did it died before that was noted
+        heir = attempts.open(1)
+        heir.commit(committed)
+        heir.commit(prepared)
+        heir.abort_lingering()
+        assert_seen(attempts, rows(0, 40), "after another run and another sink were over, and this one committed both of its epochs")
+
+    @demand(
+        "An older attempt that stands still between two calls of its commit, while its successor commits, changes nothing when it goes on.",
+        when=[COMMITS, declares("fencing")],
+    )
+    def test_a_commit_that_is_overtaken_changes_nothing(self, attempts: Attempts) -> None:
+        count = overtaken_commit(attempts, "0" * 32, None)
+        for step in sorted({1 + count * part // 6 for part in range(6)}):
+            run_id = f"{step:032}"
+            overtaken_commit(attempts, run_id, step)
+            found = sum(row in set(rows(step * 10, 10)) for row in attempts.seen())
+            assert found == 10, (
+                f"an older attempt stood still behind call {step} of {count} of its commit, a newer one opened and committed the same epoch of "
+                f"10 records, then the older one went on: a reader finds {found}. Check the fence, and write, in one atomic step."
+            )
 
 
 def _goes_on(old: Attempt) -> Exception | None:

@@ -17,10 +17,10 @@ from millstream_testkit.exactly_once import exactly_once_test
 from millstream_testkit.source_job import POINTS, build, records_in
 from millstream_testkit.suites.base import ConformanceSuite
 from millstream_testkit.suites.sink_contract import error_of
-from millstream_testkit.suites.source_run import Positions, SourceRun, encoded
+from millstream_testkit.suites.source_run import Brought, Positions, SourceRun, encoded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from millstream_testkit.source_harness import SourceHarness
@@ -134,7 +134,7 @@ class SourceSuite(ConformanceSuite):
             run.read()
             ended = Counter(run.finished_splits)
             assert set(ended.values()) == {1}, f"splits that were reported as ended more than once: {ended}"
-            assert all(not run.step(subtask).split_id for subtask in (0, 1, 0, 1)), "records came after the end"
+            assert all(run.readers[subtask].fetch(7) is None for subtask in (0, 1, 0, 1)), "records came after the end"
             assert run.finished(), "a reader that had finished is not finished any more"
             positions = run.positions()
         with origin.running(2, positions) as again:
@@ -203,6 +203,38 @@ class SourceSuite(ConformanceSuite):
         assert_same(origin.expected, [*before, *rests[0]], f"restored after {len(before)} records")
         assert list(map(repr, rests[0])) == list(map(repr, rests[1])), "two restores of the same checkpoint gave different records, or another order"
 
+    @demand("The records of a split come in the same order, wherever reading is interrupted and goes on.", when=REPLAYABLE)
+    def test_a_split_keeps_its_order(self, origin: Origin) -> None:
+        with origin.running() as run:
+            wanted = _by_split(run.steps(until=origin.until))
+        for part in ("3/16", "8/16"):
+            with origin.running() as run:
+                brought, positions = _steps_of_part(origin, part, run)
+            read = [value for step in brought for value in step.values]
+            with origin.running(1, positions) as run:
+                brought += run.steps(until=_rest(origin, read))
+            for split_id, values in _by_split(brought).items():
+                assert list(map(repr, values)) == list(map(repr, wanted.get(split_id, []))), (
+                    f"split {split_id!r} was read in another order when reading was interrupted after {len(read)} records"
+                )
+
+    @demand("What a source lets go of when a checkpoint is complete is covered by that checkpoint.", when=REPLAYABLE)
+    def test_a_notification_releases_what_its_checkpoint_covers(self, origin: Origin) -> None:
+        with origin.running() as run:
+            steps = run.steps(3, origin.until)
+            before = next(steps, Brought()).values
+            positions = run.positions(1)
+            for _ in range(3):  # read behind the barrier; the checkpoint becomes complete later
+                next(steps, None)
+            run.positions(2)
+            run.readers[0].notify_checkpoint_complete(1)
+        with origin.running(1, positions) as run:
+            assert_same(
+                origin.expected,
+                [*before, *run.read(_rest(origin, before))],
+                "restored from checkpoint 1, which was complete, after more was read and checkpoint 2 had begun",
+            )
+
     @demand("A checkpoint does not change when reading goes on: it is a copy, not the reader's live state.", when=REPLAYABLE)
     def test_a_snapshot_is_not_affected_by_later_reads(self, origin: Origin) -> None:
         with origin.running(2) as run:
@@ -232,6 +264,7 @@ class SourceSuite(ConformanceSuite):
 
     @demand("A reader that dies loses none of its splits, whether they were assigned before or after the last checkpoint.", when=REPLAYABLE)
     def test_the_splits_of_a_reader_that_dies_come_back(self, origin: Origin) -> None:
+        self._dies_when_all_is_handed_out(origin)
         for before_the_checkpoint in (True, False):
             with origin.running(2) as run:
                 owned: tuple[bytes, ...] = ()
@@ -259,6 +292,19 @@ class SourceSuite(ConformanceSuite):
                 when = "before" if before_the_checkpoint else "after"
                 assert_same(origin.expected, kept, f"a reader died whose splits were assigned {when} the last checkpoint, and its successor went on")
 
+    def _dies_when_all_is_handed_out(self, origin: Origin) -> None:
+        """The other reader has been told by then that there is no more."""
+        with origin.running(12) as run:
+            run.deliver()
+            values = [value for subtask in range(12) for value in run.step(subtask, 1).values]
+            owned = run.positions(1).splits
+            subtask = next((number for number, splits in enumerate(owned) if splits), None)
+            if subtask is None:
+                return
+            run.kill_reader(subtask, owned[subtask])
+            values += run.read(None if origin.until is None else origin.until - len(values))
+            assert_same(origin.expected, values, "a reader died when all splits were handed out, and its successor went on")
+
     @demand("A job that goes on with another number of readers reads the rest once.", when=REPLAYABLE, cases=rescale_cases)
     def test_rescale(self, origin: Origin, case: str) -> None:
         before, after = map(int, case.split(" to "))
@@ -268,13 +314,14 @@ class SourceSuite(ConformanceSuite):
 
     @demand("An enumerator that dies before, during or after its work goes on from its state.", when=REPLAYABLE)
     def test_the_enumerator_goes_on_from_its_state(self, origin: Origin) -> None:
-        with origin.running(1) as run:
-            untouched = Positions(((),), run.enumerator.snapshot(1)) if not run.readers[0].snapshot(1) else run.positions(1)
+        with origin.running(3) as run:
+            read = any(reader.snapshot(1) for reader in run.readers)
+            untouched = run.positions(1) if read else Positions(((),), run.enumerator.snapshot(1))
         restored = origin.start(2, untouched)
         # Dies once more before anybody has read anything.
         again = restored.positions(2)
         restored.close()
-        with origin.running(2, again) as run:
+        with origin.running(1, again) as run:
             assert_same(origin.expected, run.read(origin.until), "after two deaths of the enumerator before the first record")
 
     @demand("Notifications of complete checkpoints may be lost, late, doubled, or for checkpoints the reader never saw.")
@@ -319,14 +366,23 @@ class SourceSuite(ConformanceSuite):
 
 def _read_part(origin: Origin, part: str, parallelism: int) -> tuple[list[Any], Positions]:
     """So many sixteenths of the records, and the checkpoint behind them."""
+    with origin.running(parallelism) as run:
+        brought, positions = _steps_of_part(origin, part, run)
+        return [value for step in brought for value in step.values], positions
+
+
+def _steps_of_part(origin: Origin, part: str, run: SourceRun) -> tuple[list[Brought], Positions]:
     number, parts = map(int, part.split("/"))
     count = len(origin.expected) * number // parts
-    with origin.running(parallelism) as run:
-        values: list[Any] = []
-        steps = run.steps(3, count)
-        while len(values) < count and (brought := next(steps, None)) is not None:
-            values += brought.values
-        return values, run.positions(1)
+    # steps() stops by itself behind the step with which so many have come: the checkpoint covers that step, and no more.
+    return list(run.steps(3, count)), run.positions(1)
+
+
+def _by_split(brought: Iterable[Brought]) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for step in brought:
+        found.setdefault(step.split_id, []).extend(step.values)
+    return {split_id: values for split_id, values in found.items() if values}
 
 
 def _rest(origin: Origin, read: Sequence[Any]) -> int | None:

@@ -127,13 +127,16 @@ class SourceRun:
         self.later: list[tuple[float, Callable[[], None]]] = []
         self.readers: list[SourceReader[Any]] = []
         self.finished_splits: list[str] = []
+        self._ended: set[int] = set()
         enumerator_context: Any = _EnumeratorContext(self, self._ports, parallelism)
         self.enumerator = source.create_enumerator(enumerator_context, positions.enumerator if positions else None)
         for subtask in range(parallelism):
             self.readers.append(self._new_reader(subtask))
         if positions is not None:
-            for number, split in enumerate(split for reader in positions.splits for split in reader):
-                self.readers[number % parallelism].add_splits([_decoded(split)])
+            restored = [_decoded(split) for reader in positions.splits for split in reader]
+            for subtask in range(parallelism):
+                if restored[subtask::parallelism]:
+                    self.add_splits(subtask, restored[subtask::parallelism])  # in one call, as the engine does
         self.enumerator.start()
         for reader in self.readers:
             reader.start()
@@ -161,11 +164,20 @@ class SourceRun:
                     box.popleft()()
 
     def step(self, subtask: int, most: int = 7) -> Brought:
-        """One call of a reader's fetch."""
+        """One call of a reader's fetch. While its request or the answer is on its way, a call comes first, as in the engine."""
+        brought = self._fetch(subtask, most) if self.requests or self.mail[subtask] else Brought()
         self.deliver()
-        fetched = self.readers[subtask].fetch(most)
-        self.finished_splits += self.readers[subtask].finished_splits()
+        return brought if brought.split_id else self._fetch(subtask, most)
+
+    def _fetch(self, subtask: int, most: int) -> Brought:
+        reader = self.readers[subtask]
+        if subtask in self._ended:
+            return Brought()
+        fetched = reader.fetch(most)
+        self.finished_splits += reader.finished_splits()
         if fetched is None:
+            if reader.finished():
+                self._ended.add(subtask)  # the engine never asks it again
             return Brought()
         assert len(fetched.values) <= most, f"fetch({most}) brought {len(fetched.values)} records"
         return Brought(fetched.split_id, list(fetched.values), list(fetched.rejected))
@@ -187,7 +199,7 @@ class SourceRun:
                     count += len(brought.values)
                     yield brought  # at once: a checkpoint that is taken now covers this step, and no more
             if quiet:
-                if self.finished() and not self.requests and not any(self.mail):
+                if (self.finished() or len(self._ended) == self._parallelism) and not self.requests and not any(self.mail):
                     return
                 assert time.monotonic() - quiet_since < self._quiet_limit_s, (
                     f"the source brought nothing for {self._quiet_limit_s:g} s, and has not finished"
@@ -216,6 +228,7 @@ class SourceRun:
     def kill_reader(self, subtask: int, splits: Sequence[bytes]) -> None:
         """A reader is gone; the enumerator gets its splits back, and a new one starts."""
         self.mail[subtask].clear()
+        self._ended.discard(subtask)
         self.readers[subtask].close()
         self.readers[subtask] = self._new_reader(subtask)
         self.enumerator.add_splits_back([_decoded(split) for split in splits], subtask)

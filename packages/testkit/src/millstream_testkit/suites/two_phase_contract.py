@@ -9,7 +9,7 @@ import pytest
 
 from millstream_testkit.demands import declares, demand, kind
 from millstream_testkit.oracle import compare
-from millstream_testkit.suites.attempts import rows
+from millstream_testkit.suites.attempts import OTHER_RUN, rows
 from millstream_testkit.suites.sink_contract import Note, SinkContractBase, assert_seen, error_of, too_modest
 
 if TYPE_CHECKING:
@@ -90,6 +90,8 @@ class TwoPhaseCommitContract(SinkContractBase):
             pytest.skip("not run: newest_committed tells nothing, so that a rewind is not noticed")
         assert told == 7, f"checkpoints 3 and 7 are committed and 9 is prepared, and newest_committed says {told}"
         assert attempts.open(0, lane=1, parallelism=2).client.newest_committed(1) is None, "another lane has the newest checkpoint of this one"
+        assert attempts.open(0, run_id=OTHER_RUN).client.newest_committed(0) is None, "another run has the newest checkpoint of this one"
+        assert attempts.open(0, sink_uid="other").client.newest_committed(0) is None, "another sink has the newest checkpoint of this one"
 
     @demand(
         "Crash loops leave nothing behind that grows: each recovery removes what the attempt before it had prepared.", when=kind("two_phase_commit")
