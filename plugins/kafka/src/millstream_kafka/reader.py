@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from threading import Event
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from millstream.contracts.source import Fetched, ReaderContext, SourceReader, Split
@@ -24,6 +25,7 @@ _WAIT_S: Final = 0.2
 """How long the waiting thread may stay inside the client."""
 
 _HELLO_S: Final = 2.0
+_CLOSE_S: Final = 5.0
 _AT_ONCE: Final = 500
 """Messages taken from the client in one call: more of them do not stay in the processor's cache."""
 
@@ -313,5 +315,8 @@ class KafkaReader(SourceReader[T]):
                 log.warning("offsets of checkpoint %d were not committed to the group: %s", checkpoint_id, error)
 
     def close(self) -> None:
-        self._waiter.close()
-        self._consumer.close()
+        closed = Event()
+        self._waiter.submit(self._consumer.close, lambda _, error: closed.set())
+        # The library waits for answers to commits, a minute or more while a broker is silent; they are for information only.
+        self._context.clock.wait(closed, _CLOSE_S)
+        self._waiter.close(0)

@@ -249,6 +249,19 @@ def test_a_two_phase_sink_is_closed_at_once_while_no_broker_answers_whom_it_has_
         assert time.monotonic() - begun_s < 10
 
 
+def test_a_job_is_canceled_while_a_source_waits_for_the_answer_to_a_commit_of_offsets(own: Any, proxy: NetworkProxy, running: Any) -> None:
+    topic = own.topic()
+    own.write(topic, [b"a"])
+    job = running(KafkaSource[bytes](proxy.address, topic, group_id=topic))
+    job.wait_for(1)
+    with proxy.cut() as cut:
+        proxy.wait_for(lambda traffic: cut.stopped_bytes > 0)
+        time.sleep(2)  # many checkpoints: the first bytes that are stopped may be of a fetch
+        begun_s = time.monotonic()
+        job.stop()
+        assert time.monotonic() - begun_s < 15
+
+
 def assert_outage(cause: BaseException | None, proxy: NetworkProxy) -> None:
     assert isinstance(cause, KafkaUnreachable), repr(cause)
     assert cause.outage
