@@ -31,6 +31,7 @@ T = TypeVar("T")
 
 _NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _DELIVERIES = ("at_least_once", "exactly_once", "exactly_once_2pc")
+_MARKER_TOPICS = {"exactly_once": "millstream-markers", "exactly_once_2pc": "millstream-markers-2pc"}
 _TIMEOUTS = {"exactly_once": timedelta(minutes=1), "exactly_once_2pc": timedelta(minutes=15)}
 
 
@@ -45,7 +46,8 @@ class KafkaSink(BaseSink[T]):
         delivery: "at_least_once", "exactly_once", or "exactly_once_2pc": records are sent at once into a transaction that is committed when
             the checkpoint is complete. Its load is smoother, and it needs the extra `millstream-kafka[2pc]`; what a checkpoint has prepared is
             lost when the job is down longer than `transaction_timeout`, which ends it with an error.
-        key: function of the record: bytes, str or None. Messages of one key are in one partition, in order.
+        key: function of the record: bytes, str or None. Messages of one key are in one partition, in order: the one that Java's producer
+            chooses, too.
         key_format: what else a key is: a Format, for keys with a schema of their own say, or the name of one.
         headers: function of the record: names and values.
         partition: function of the record: number of the partition; without it the key decides.
@@ -54,7 +56,9 @@ class KafkaSink(BaseSink[T]):
             a checkpoint are written, and a minute is the default; for "exactly_once_2pc" from the first record to the end of its checkpoint
             and however long the job is down in between: 15 minutes, the most that brokers allow unless told otherwise. A job whose
             checkpoints may take longer is refused.
-        marker_topic: compacted topic for the markers of "exactly_once", made if it is missing; several sinks and jobs may share it.
+        marker_topic: compacted topic for markers, made if it is missing; several sinks and jobs of one delivery may share it. None for
+            "millstream-markers", and "millstream-markers-2pc" for "exactly_once_2pc": there transactions stay open while a job is down, and
+            "exactly_once" would have to wait for them.
         client: further settings of librdkafka, by name: TLS, SASL, compression, sizes. Passwords as `Secret("${env:NAME}")`.
 
     Raises:
@@ -72,7 +76,7 @@ class KafkaSink(BaseSink[T]):
     partition: Callable[[T], int] | None = None
     transactional_id_prefix: str = "millstream"
     transaction_timeout: timedelta | None = None
-    marker_topic: str = "millstream-markers"
+    marker_topic: str | None = None
     client: Mapping[str, Any] = field(default_factory=dict, repr=False)
     key_format: Format[Any] | str | None = None
     capabilities: SinkCapabilities = field(init=False, repr=False)
@@ -86,7 +90,10 @@ class KafkaSink(BaseSink[T]):
         if not callable(self.topic):
             self._check_name("topic", self.topic)
         self._check_name("transactional_id_prefix", self.transactional_id_prefix)
-        self._check_name("marker_topic", self.marker_topic)
+        if self.marker_topic is None:
+            object.__setattr__(self, "marker_topic", _MARKER_TOPICS.get(self.delivery))
+        else:
+            self._check_name("marker_topic", self.marker_topic)
         if self.topic == self.marker_topic and self.delivery != "at_least_once":
             allowed = "another topic, for markers alone: it is compacted, and readers of the records would find markers among them"
             raise InvalidArgument(what="KafkaSink(marker_topic=...)", value=f"{self.marker_topic!r}, the topic of the records", allowed=allowed)
@@ -118,4 +125,4 @@ class KafkaSink(BaseSink[T]):
             return AtLeastOnceKafkaSink(self.target)
         kind = ExactlyOnceKafkaSink if self.delivery == "exactly_once" else TwoPhaseKafkaSink
         timeout = self.transaction_timeout or _TIMEOUTS[self.delivery]
-        return kind(self.target, self.transactional_id_prefix, self.marker_topic, timeout.total_seconds())
+        return kind(self.target, self.transactional_id_prefix, self.marker_topic or "", timeout.total_seconds())

@@ -20,8 +20,9 @@ T = TypeVar("T")
 DEFAULT_LIMIT_BYTES: Final = 1_000_000
 """Of a message: librdkafka's message.max.bytes."""
 
-_BETTER: Final = {"linger.ms": 5, "delivery.timeout.ms": 120_000}
-"""Unless the user chose: batches at little cost in time; and a broker that is away for minutes fails the attempt."""
+_BETTER: Final = {"linger.ms": 5, "delivery.timeout.ms": 120_000, "partitioner": "murmur2_random"}
+"""Unless the user chose: batches at little cost in time; a broker that is away for minutes fails the attempt; and a key, also an empty one, is in
+the partition where Java's producer has it. The library's own partitioner deals empty keys out."""
 
 
 @dataclass(frozen=True)

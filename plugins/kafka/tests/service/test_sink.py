@@ -51,6 +51,17 @@ def test_a_function_chooses_topic_and_partition(broker: Any, tmp_path: Path, del
 
 
 @pytest.mark.parametrize("delivery", DELIVERIES)
+def test_a_key_is_in_the_partition_that_javas_producer_chooses(broker: Any, tmp_path: Path, delivery: Any) -> None:
+    """Hashes from the tests of Kafka itself; an empty key is one like any other."""
+    hashes = {"21": -973932308, "foobar": -790332482, "a-little-bit-long-string": -985981536}
+    topic = broker.topic(5)
+    write(broker, topic, [*hashes, *[""] * 30], tmp_path, format="text", key=str, delivery=delivery)
+    found = {(message.key().decode(), message.partition()) for message in broker.read(topic)}
+    assert {(key, (hash_ & 0x7FFFFFFF) % 5) for key, hash_ in hashes.items()} < found
+    assert len(found) == len(hashes) + 1
+
+
+@pytest.mark.parametrize("delivery", DELIVERIES)
 def test_a_record_that_is_too_large_is_named_and_skipped_if_asked(broker: Any, tmp_path: Path, delivery: Any) -> None:
     topic = broker.topic()
     values = [b"small", b"x" * 2_000_000, b"last"]

@@ -107,6 +107,14 @@ def test_offsets_that_are_none_are_refused(offsets: Any) -> None:
         Offsets.given(offsets)
 
 
+@pytest.mark.parametrize(("delivery", "marker_topic"), [("exactly_once", "millstream-markers"), ("exactly_once_2pc", "millstream-markers-2pc")])
+def test_each_delivery_has_a_topic_of_markers_of_its_own(delivery: str, marker_topic: str) -> None:
+    resolved: Any = sink(delivery=delivery).resolve()
+    assert resolved.marker_topic == marker_topic
+    resolved = sink(delivery=delivery, marker_topic="mine").resolve()
+    assert resolved.marker_topic == "mine"
+
+
 def test_an_unknown_format_gets_a_suggestion() -> None:
     with pytest.raises(UnknownPlugin, match="Did you mean 'json'"):
         source(format="jsn")
