@@ -69,7 +69,7 @@ class ExactlyOnceKafkaSink(WriteAheadSink[T]):
         return KafkaLanes(self, context)
 
     def forget_run(self, run: EndedRun) -> None:
-        forget_markers(self.target, self.marker_topic, run, self.timeout_s)
+        forget_markers(self.target, self.marker_topic, run)
 
 
 class KafkaLanes(WriteAheadLanes[OutgoingMessage]):

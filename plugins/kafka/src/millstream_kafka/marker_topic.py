@@ -166,9 +166,9 @@ class MarkerTopic:
     def _ends(self, places: Sequence[tuple[str, int]], *, read_committed: bool) -> dict[tuple[str, int], int]:
         return OffsetLookup(self._client, self._client.admin(), None, read_committed=read_committed).ends(places)
 
-    def forget(self, run: EndedRun, target: KafkaTarget[Any], patience_s: float) -> None:
-        """Removes the markers of a run that is over."""
-        markers = self._read(range(self._count), patience_s, strict=False)
+    def forget(self, run: EndedRun, target: KafkaTarget[Any]) -> None:
+        """Removes the markers of a run that is over, also those that no reader sees yet, behind what others hold open."""
+        markers = self._read(range(self._count), _HELLO_S, strict=False, isolation="read_uncommitted")
         producer = self._client.producer(target.settings())
         producer.list_topics(self._name, timeout=_HELLO_S)  # connects: else the first message waits half a second for a timer of the library
         try:
@@ -177,12 +177,12 @@ class MarkerTopic:
             self._client.fail(f"write to topic {self._name!r}", error)
         producer.flush(_HELLO_S)
 
-    def _read(self, partitions: Sequence[int], patience_s: float, *, strict: bool) -> dict[bytes, Marker]:
+    def _read(self, partitions: Sequence[int], patience_s: float, *, strict: bool, isolation: str = "read_committed") -> dict[bytes, Marker]:
         places = [(self._name, number) for number in partitions]
         ends = {partition: end for (_, partition), end in self._ends(places, read_committed=False).items() if end}
         if not ends:
             return {}
-        consumer = self._client.consumer(_SETTINGS)
+        consumer = self._client.consumer({**_SETTINGS, "isolation.level": isolation})
         try:
             consumer.list_topics(self._name, timeout=_HELLO_S)  # connects: else the first fetch waits for a timer of the library
             consumer.assign([TopicPartition(self._name, partition, OFFSET_BEGINNING) for partition in ends])
@@ -219,9 +219,9 @@ class MarkerTopic:
         return markers
 
 
-def forget_markers(target: KafkaTarget[Any], topic: str, run: EndedRun, patience_s: float) -> None:
+def forget_markers(target: KafkaTarget[Any], topic: str, run: EndedRun) -> None:
     """Removes the markers of a run that is over."""
-    MarkerTopic(Client(target.connection, "KafkaSink"), topic, SystemClock()).forget(run, target, patience_s)
+    MarkerTopic(Client(target.connection, "KafkaSink"), topic, SystemClock()).forget(run, target)
 
 
 def _take(markers: dict[bytes, Marker], key: object, value: object) -> None:

@@ -71,7 +71,7 @@ class TwoPhaseKafkaSink(TwoPhaseCommitSink[T]):
         return TwoPhaseWriter(self, context)
 
     def forget_run(self, run: EndedRun) -> None:
-        forget_markers(self.target, self.marker_topic, run, self.timeout_s)
+        forget_markers(self.target, self.marker_topic, run)
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +13,7 @@ from confluent_kafka.admin import NewTopic
 
 from millstream.errors import LostEpoch
 from millstream_kafka import KafkaSink
-from millstream_testkit.suites.attempts import rows
+from millstream_testkit.suites.attempts import RUN, rows
 
 
 @contextmanager
@@ -23,7 +24,7 @@ def hidden(broker: Any, topic: str) -> Iterator[KafkaSink[Any]]:
     other = Producer({"bootstrap.servers": broker.bootstrap, "transactional.id": f"other-{topic}"})
     other.init_transactions(30)
     other.begin_transaction()
-    other.produce(markers, b"{}", b"of another job", partition=0)  # with a key: a compacted topic takes no other
+    other.produce(markers, b'{"version":1,"checkpoint":1,"chunk":0}', b"of another job", partition=0)  # with a key: a compacted topic takes no other
     assert other.flush(30) == 0
     assert len(broker.read(markers, "read_uncommitted")) == 1
     yield KafkaSink(
@@ -86,3 +87,18 @@ def test_an_epoch_that_was_aborted_is_lost(broker: Any, attempts_of: Any) -> Non
         attempts.open(1).abort_lingering()
         with pytest.raises(LostEpoch):
             attempts.open(2).commit(sealed)
+
+
+def test_the_markers_of_a_run_that_is_over_are_removed_without_waiting(broker: Any, attempts_of: Any) -> None:
+    topic = broker.topic()
+    with hidden(broker, topic) as sink:
+        attempts = attempts_of(sink)
+        one = attempts.open(0)
+        one.write(rows(0, 10))
+        one.commit(one.seal(1))
+        attempts.release(one)
+        begun = time.monotonic()
+        attempts.forget_run(RUN)
+        assert time.monotonic() - begun < 30, "the end of a job waited for a transaction of another"
+        last = {message.key(): message.value() for message in broker.read(f"markers-{topic}", "read_uncommitted")}
+        assert [value for key, value in last.items() if key.startswith(RUN.encode())] == [None]
