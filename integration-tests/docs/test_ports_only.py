@@ -52,6 +52,7 @@ ALLOWED = {
     ("runtime/user_code.py", "multiprocessing"): "how a process imports the script of another",
     ("state/data_codec_pickle.py", "io"): "BytesIO",
     ("millstream_kafka/patience.py", "threading"): "an Event that nobody sets, for a pause by the clock",
+    ("millstream_kafka/reader.py", "threading"): "an Event, for the client that another thread closes",
     ("millstream_kafka/second_client_settings.py", "pathlib"): "certificates for a library that reads them from files only",
     ("millstream_kafka/second_client_settings.py", "tempfile"): "likewise",
     ("millstream_kafka/two_phase.py", "threading"): "an Event, for the producer that the executor makes ahead",
