@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -110,6 +111,23 @@ def test_an_answer_that_is_wrong_without_any_kill_is_said_to_be_so(tmp_path: Pat
     tested = exactly_once_test(words, source=write_words, sink=read_words, expected=["to"] * 5, folder=tmp_path)
     with pytest.raises(AssertionError, match="left alone, the job is wrong already: 15 wrong: be, be"), tested:
         pass
+
+
+def test_its_folder_is_removed_when_the_job_is_right_and_kept_when_a_log_in_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with exactly_once_test(words, source=write_words, sink=read_words):
+        assert list(tmp_path.glob("millstream-test-*"))
+    assert not list(tmp_path.glob("millstream-test-*"))
+    with pytest.raises(AssertionError, match="already"), exactly_once_test(words, source=write_words, sink=read_words, expected=[]):
+        pass
+    assert list(tmp_path.glob("millstream-test-*/**/log"))
+
+
+@pytest.mark.faults
+def test_one_case_is_the_one_that_tells_most(tmp_path: Path) -> None:
+    with exactly_once_test(words, source=write_words, sink=read_words, folder=tmp_path) as t:
+        t.crash_everywhere(at_most=1)
+        assert [crash.partition("#")[0] for crash in t.survived] == ["checkpoint.durable.before_notify"]
 
 
 @pytest.mark.faults

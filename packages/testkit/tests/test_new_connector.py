@@ -130,6 +130,8 @@ def test_the_project_has_the_entry_point_and_asks_for_what_it_needs(tmp_path: Pa
         ("redis", "my-redis"),
         ("file", "my-file"),
         ("testkit", "my-testkit"),
+        ("write-ahead", "my-write-ahead"),
+        ("Split", "my-split"),
         (f"{LONGEST}z", LONGEST),
         ("../elsewhere", "elsewhere"),
         ("$", "my-queue"),

@@ -17,6 +17,8 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", re.ASCII)
 _PREFIX: Final = "millstream-"
 _EXAMPLE: Final = "my-queue"
 _NOT_CONNECTORS: Final = {"core": "millstream-core", "testkit": "millstream-testkit"}
+_CONTRACTS: Final = {"write-ahead": "WriteAheadSink", "split": "SplitEnumerator", "source": "SourceReader", "sink": "SinkHarness"}
+"""Names whose classes would be called like one that they are derived from."""
 _OUR_OWN: Final = {**KNOWN_DISTS, **{dist.removeprefix(_PREFIX): dist for dist in KNOWN_DISTS.values()}, **_NOT_CONNECTORS}
 """Names of connectors whose distribution, or whose entries, would meet one of Millstream's own."""
 
@@ -78,6 +80,8 @@ def _why_not(name: str) -> str:
         return f"it has {len(name)} characters, and {LONGEST} is the most"
     if name in _OUR_OWN:
         return f"that name belongs to Millstream's own {_OUR_OWN[name]}"
+    if name in _CONTRACTS:
+        return f"its class {_CONTRACTS[name]} would be derived from one of that name"
     return ""
 
 
@@ -87,6 +91,6 @@ def _suggestion(name: str) -> str:
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", plain).lower()
     near = re.sub(r"[^a-z0-9]+", "-", words).lstrip("-0123456789")
     near = near.removeprefix(_PREFIX).lstrip("-0123456789")[:LONGEST].rstrip("-")
-    if near in _OUR_OWN:
+    if near in _OUR_OWN or near in _CONTRACTS:
         near = f"my-{near}"
     return _EXAMPLE if _why_not(near) else near
