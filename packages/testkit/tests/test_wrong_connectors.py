@@ -53,7 +53,7 @@ CAUGHT = [
     ("sources", "ForgetsSplitsThatComeBackLate", "the_splits_of_a_reader_that_dies_come_back", "are lost"),
     ("sources", "SnapshotAliasesState", "a_snapshot_is_not_affected_by_later_reads", "it is the reader's live state"),
     ("sources", "StoresTheOffsetAfterEmit", "replay_gives_the_same_records[8/16]", "doubled"),
-    ("sources", "KeepsItsOwnOffsets", "replay_gives_the_same_records[8/16]", "another order"),
+    ("sources", "KeepsItsOwnOffsets", "replay_gives_the_same_records[8/16]", "another order in a split"),
     ("sources", "LosesSplitsOfADeadReader", "the_splits_of_a_reader_that_dies_come_back", "are lost"),
     ("sources", "KeepsAssignedSplits", "each_split_has_one_owner_in_every_checkpoint", "doubled"),
     ("sources", "CountsASplitAsAssignedTooEarly", "the_enumerator_goes_on_from_its_state", "are lost"),
