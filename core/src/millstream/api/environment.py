@@ -74,7 +74,7 @@ class StreamExecutionEnvironment:
 
     def __init__(self, code: Mapping[str, Any] | None = None, *, plugins: PluginManager | None = None, ports: Ports | None = None) -> None:
         self._program = [StreamGraph()]
-        _programs.append(self._program)
+        _programs[id(self._program)] = self._program
         weakref.finalize(self, _let_go, self._program).atexit = False
         self._code: dict[str, Any] = dict(code or {})
         self._plugins = plugins
@@ -388,19 +388,20 @@ class StreamExecutionEnvironment:
         return client
 
 
-_programs: list[list[StreamGraph]] = []
-"""Programs of all environments; one that was built and never executed outlives its environment here."""
+_programs: dict[int, list[StreamGraph]] = {}
+"""Programs of all environments, by identity: equal ones are not the same. One that was built and never executed outlives its environment here."""
 
 
 def _let_go(program: list[StreamGraph]) -> None:
     if not program[0].nodes:
-        _programs.remove(program)
+        del _programs[id(program)]
 
 
 def take_forgotten() -> list[str]:
     """Names of the operators of programs that were built and never executed; they are asked for once."""
-    names = [node.name for program in _programs for node in program[0].nodes]
-    for program in _programs:
+    programs = list(_programs.values())  # environments come and go on other threads, and whenever garbage is collected
+    names = [node.name for program in programs for node in program[0].nodes]
+    for program in programs:
         program[0] = StreamGraph()
     return names
 
