@@ -39,6 +39,7 @@ class TaskDeployment:
         restored_elsewhere: whether it is not among the job's own, where there may be another one of that number.
         rewound_from: run id of that checkpoint, when it is rewound into a new run.
         incremental_from: size of a subtask's keyed state, in bytes, from which only what changed is stored; None for never.
+        checkpointing: whether the job takes checkpoints at an interval.
         strict_state: see the setting `state.strict`.
         lanes: the most subtasks that a sink has had in the run so far.
         allow_non_restored_state: see the setting `job.allow_non_restored_state`.
@@ -59,6 +60,7 @@ class TaskDeployment:
     restored_elsewhere: bool = False
     rewound_from: str | None = None
     incremental_from: int | None = None
+    checkpointing: bool = True
     strict_state: bool = False
     lanes: int = 0
     allow_non_restored_state: bool = False

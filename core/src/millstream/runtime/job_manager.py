@@ -389,6 +389,7 @@ class JobManager:
                 restored_id=restored.checkpoint_id if restored else None,
                 restored_elsewhere=self._start.elsewhere and restored is self._start.restored,
                 rewound_from=restored.run_id if restored and restored.run_id != self.run_id else None,
+                checkpointing=self._settings.checkpoint.interval is not None,
                 incremental_from=self._settings.checkpoint.incremental_from if self._settings.checkpoint.incremental else None,
                 strict_state=self._settings.state.strict,
                 lanes=self._lanes,

@@ -181,6 +181,7 @@ class Task:
             origin=self._origin,
             check_leadership=self._check_leadership,
             rewound_from=deployment.rewound_from,
+            checkpointing=deployment.checkpointing,
             strict_state=deployment.strict_state,
             allow_non_restored_state=deployment.allow_non_restored_state,
             source=described.source,

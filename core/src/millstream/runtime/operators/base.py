@@ -87,6 +87,7 @@ class OperatorContext:
         origin: where the batch at hand was read; one object for all operators of the task.
         check_leadership: raises LeaderFenced when another process has taken over the job.
         rewound_from: run id of the checkpoint, when it is rewound into a new run; else None.
+        checkpointing: whether barriers come at an interval.
         allow_non_restored_state: state of the checkpoint that nobody declares is left behind.
         strict_state: look for functions that change what they read from state without writing it back.
     """
@@ -116,6 +117,7 @@ class OperatorContext:
     origin: Origin
     check_leadership: Callable[[], None] = lambda: None
     rewound_from: str | None = None
+    checkpointing: bool = True
     strict_state: bool = False
     allow_non_restored_state: bool = False
     source: Source[Any] | None = None

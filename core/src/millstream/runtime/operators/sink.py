@@ -123,13 +123,19 @@ class SinkOperator(Operator):
         return replace(self._sink_context, run_id=old) if old else None
 
 
+UNFLUSHED_S = 1.0
+"""How long written records wait for a flush, at most, where no barriers come."""
+
+
 class PlainSinkOperator(SinkOperator):
-    """Writes at once, flushes at barriers."""
+    """Writes at once, flushes at barriers. In a job without checkpoints also by itself: what a writer buffers would stay there, and what
+    it cannot deliver would be told by nothing, for as long as no further record comes."""
 
     def __init__(self, sink: Sink[Any], on_error: OnError) -> None:
         super().__init__(on_error)
         self._sink = sink
         self._writer: SinkWriter[Any] | None = None
+        self._flush_is_due = False
 
     def open(self) -> None:
         self._restored_lanes()
@@ -142,6 +148,9 @@ class PlainSinkOperator(SinkOperator):
         with self._blamed():
             self._writer.write(batch.values, batch.timestamps)
         crash_point("sink.write.mid_epoch")
+        if not self.context.checkpointing and not self._flush_is_due:
+            self._flush_is_due = True
+            self._schedule(UNFLUSHED_S, self._flush_if_due)
 
     def prepare_snapshot(self, checkpoint_id: int) -> None:
         self._flush()
@@ -149,12 +158,18 @@ class PlainSinkOperator(SinkOperator):
     def end_input(self) -> None:
         self._flush()
 
+    def _flush_if_due(self) -> None:
+        if self._flush_is_due:
+            self._flush()
+
     def _flush(self) -> None:
+        self._flush_is_due = False
         if self._writer is not None:
             with self._blamed():
                 self._writer.flush()
 
     def close(self) -> None:
+        self._flush_is_due = False
         if self._writer is not None:
             self._writer.close()
 
