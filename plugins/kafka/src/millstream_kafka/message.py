@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import msgspec
 
+from millstream_kafka.names import ALLOWED, is_topic
+from millstream_kafka.offsets import MOST_PARTITION
 from millstream_kafka.registry.errors import RegistryError
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ class OutgoingMessage(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     def size_bytes(self) -> int:
         """What it takes on the way, at most."""
-        headers = sum(len(name) + len(value or b"") + _HEADER_BYTES for name, value in self.headers)
+        headers = sum(len(name.encode()) + len(value or b"") + _HEADER_BYTES for name, value in self.headers)
         return len(self.key or b"") + len(self.value or b"") + headers + OVERHEAD_BYTES
 
 
@@ -57,6 +59,7 @@ class MessageMaker(Generic[T]):
         partition: function of the record.
         limit_bytes: of a message.
         key_encoders: of keys; None for keys that are bytes or text.
+        marker_topic: where no record may go, None if there is none.
     """
 
     def __init__(
@@ -68,8 +71,11 @@ class MessageMaker(Generic[T]):
         partition: Callable[[T], int] | None,
         limit_bytes: int,
         key_encoders: TopicEncoders | None = None,
+        marker_topic: str | None = None,
     ) -> None:
         self._topic = topic
+        self._named: set[str] = set()
+        self._marker_topic = marker_topic
         self._encoders = encoders
         self._key_encoders = key_encoders
         self._key = key
@@ -92,7 +98,7 @@ class MessageMaker(Generic[T]):
         partition = self._partition_of(record) if self._partition is not None else None
         headers = self._headers_of(record) if self._headers is not None else ()
         made = OutgoingMessage(topic, value, key, timestamp, partition, headers)
-        if value is not None and (len(value) > self._large or key or headers) and made.size_bytes() > self._limit_bytes:
+        if (len(value or b"") > self._large or key or headers) and made.size_bytes() > self._limit_bytes:
             msg = (
                 f"its message takes {made.size_bytes():,} bytes, and {self._limit_bytes:,} are allowed. Raise the topic's max.message.bytes and "
                 "client={'message.max.bytes': ...}, or split the record"
@@ -162,11 +168,23 @@ class MessageMaker(Generic[T]):
         if not isinstance(topic, str):
             msg = f"the topic is {topic!r}: return a str"
             raise TypeError(msg)
+        if topic not in self._named:
+            self._check_topic(topic)
         return topic
+
+    def _check_topic(self, topic: str) -> None:
+        # What a checkpoint holds is sent at every start again: brokers would refuse it for ever.
+        if not is_topic(topic):
+            msg = f"the topic is {topic!r}: names of topics are {ALLOWED}"
+            raise ValueError(msg)
+        if topic == self._marker_topic:
+            msg = f"the topic is {topic!r}, which the sink keeps for its markers: return another, or give the sink another marker_topic"
+            raise ValueError(msg)
+        self._named.add(topic)
 
     def _partition_of(self, record: T) -> int:
         partition: Any = self._partition(record)  # type: ignore[misc]  # asked only where there is one
-        if type(partition) is not int or partition < 0:
+        if type(partition) is not int or not 0 <= partition <= MOST_PARTITION:
             msg = f"the partition is {partition!r}: return the number of one, from 0"
             raise TypeError(msg)
         return partition
@@ -181,12 +199,18 @@ class MessageMaker(Generic[T]):
     def _headers_of(self, record: T) -> tuple[tuple[str, bytes | None], ...]:
         assert self._headers is not None  # noqa: S101 - asked only then
         found = self._headers(record)
-        pairs = found.items() if hasattr(found, "items") else found
-        headers = tuple((name, _bytes(f"header {name!r}", value)) for name, value in pairs)
-        if not all(isinstance(name, str) for name, _ in headers):
-            msg = f"the names of headers are {[name for name, _ in headers]!r}: they must be str"
-            raise TypeError(msg)
-        return headers
+        return tuple(map(_header, found.items() if hasattr(found, "items") else found))
+
+
+def _header(pair: Any) -> tuple[str, bytes | None]:
+    if not isinstance(pair, tuple | list) or len(pair) != 2:  # of a text, two letters would do for name and value
+        msg = f"a header is {pair!r}: return a mapping, or pairs of a name and a value"
+        raise TypeError(msg)
+    name, value = pair
+    if not isinstance(name, str):
+        msg = f"the name of a header is {name!r}: it must be a str"
+        raise TypeError(msg)
+    return name, _bytes(f"header {name!r}", value)
 
 
 def _checked(what: str, encoded: bytes) -> bytes:

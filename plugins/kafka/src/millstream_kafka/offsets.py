@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from millstream.errors import InvalidArgument
 
 Kind: TypeAlias = Literal["earliest", "latest", "timestamp", "committed", "given"]
 Otherwise: TypeAlias = Literal["earliest", "latest", "fail"]
+
+MOST_PARTITION: Final = 2**31 - 1
+_MOST_OFFSET: Final = 2**63 - 1
+_LATEST_MS: Final = 253_402_300_799_999
+"""The end of the year 9999, where datetimes end."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +58,9 @@ class Offsets:
             if when.tzinfo is None:
                 raise InvalidArgument(what="Offsets.at(when)", value=repr(when), allowed="a datetime with a time zone, or ms since the epoch")
             when = round(when.timestamp() * 1000)
-        if not _is_whole(when) or when < 0:
-            raise InvalidArgument(what="Offsets.at(when)", value=repr(when), allowed="a time from 1970 on; Offsets.earliest() is the first record")
+        if not _is_whole(when) or not 0 <= when <= _LATEST_MS:
+            allowed = "a time from 1970 to 9999, as ms since the epoch or datetime; Offsets.earliest() is the first record"
+            raise InvalidArgument(what="Offsets.at(when)", value=repr(when), allowed=allowed)
         return Offsets("timestamp", timestamp_ms=when)
 
     @staticmethod
@@ -79,7 +85,7 @@ class Offsets:
         """
         found: Any = offsets
         if not isinstance(found, Mapping) or not all(_is_given(place, offset) for place, offset in found.items()):
-            allowed = "offsets from 0 on, by (topic, partition)"
+            allowed = "offsets from 0 to 2**63 - 1, by (topic, partition)"
             raise InvalidArgument(what="Offsets.given(offsets)", value=repr(offsets), allowed=allowed)
         by_partition = tuple(sorted((topic, partition, offset) for (topic, partition), offset in offsets.items()))
         return Offsets("given", by_partition=by_partition, otherwise=_checked(otherwise))
@@ -88,7 +94,7 @@ class Offsets:
 def _is_given(place: Any, offset: Any) -> bool:
     if not (isinstance(place, tuple) and len(place) == 2 and isinstance(place[0], str)):
         return False
-    return _is_whole(place[1]) and place[1] >= 0 and _is_whole(offset) and offset >= 0
+    return _is_whole(place[1]) and 0 <= place[1] <= MOST_PARTITION and _is_whole(offset) and 0 <= offset <= _MOST_OFFSET
 
 
 def _is_whole(number: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,7 +26,9 @@ SECRETS: Final = frozenset(
 )
 """Settings whose values are shown nowhere."""
 
-_ADDRESS: Final = re.compile(r"^(\w+://)?(\[[0-9a-fA-F:.]+\]|[^\s:,/\[\]]+):(\d{1,5})$")
+_ADDRESS: Final = re.compile(
+    r"((plaintext|ssl|sasl_plaintext|sasl_ssl)://)?(\[[0-9a-f:.]+\]|[^\s:,/\[\]]+):(?P<port>[0-9]{1,5})", re.ASCII | re.IGNORECASE
+)
 _CALLBACKS: Final = "functions cannot go to another process with the job"
 
 REFUSED: Final = {
@@ -107,8 +109,7 @@ def connection(what: str, bootstrap_servers: str | Sequence[str], settings: Mapp
         InvalidArgument: the address or a value makes no sense.
         SettingRefused: the guarantee depends on a setting.
     """
-    addresses = bootstrap_servers.split(",") if isinstance(bootstrap_servers, str) else list(bootstrap_servers)
-    addresses = [address.strip() for address in addresses]
+    addresses = texts(bootstrap_servers, separator=",")
     if not addresses or not all(map(_is_address, addresses)):
         allowed = 'addresses of brokers such as "kafka-1:9092,kafka-2:9092"'
         raise InvalidArgument(what=f"{what}(bootstrap_servers=...)", value=repr(bootstrap_servers), allowed=allowed)
@@ -117,6 +118,8 @@ def connection(what: str, bootstrap_servers: str | Sequence[str], settings: Mapp
         raise InvalidArgument(what=f"{what}(client=...)", value=type(given).__name__, allowed="a mapping of settings of librdkafka, by name")
     checked: dict[str, Any] = {}
     for name, value in settings.items():
+        if not isinstance(name, str):
+            raise InvalidArgument(what=f"{what}(client=...)", value=f"the name {name!r}", allowed="names of settings of librdkafka, which are texts")
         found = refused.get(name) or REFUSED.get(name)
         if found is not None:
             raise SettingRefused(what=f"{what}(client=...)", name=name, reason=found[0], fix=found[1])
@@ -131,8 +134,22 @@ def connection(what: str, bootstrap_servers: str | Sequence[str], settings: Mapp
 
 
 def _is_address(text: str) -> bool:
-    match = _ADDRESS.match(text)
-    return match is not None and 0 < int(match[3]) < 65_536
+    match = _ADDRESS.fullmatch(text)
+    return match is not None and 0 < int(match["port"]) < 65_536
+
+
+def texts(given: Any, separator: str | None = None) -> tuple[str, ...] | None:
+    """An option that is a text or several: all of them; None where it is neither.
+
+    Args:
+        separator: stands between several in one text, if any may.
+    """
+    if isinstance(given, str):
+        return tuple(text.strip() for text in given.split(separator)) if separator else (given,)
+    if not isinstance(given, Iterable) or isinstance(given, bytes | bytearray):
+        return None
+    found = tuple(given)
+    return tuple(text.strip() if separator else text for text in found) if all(isinstance(text, str) for text in found) else None
 
 
 def check_function(what: str, value: object, signature: str) -> None:

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from millstream.contracts.sink import AnySink, BaseSink
 from millstream.errors import InvalidArgument
 from millstream.plugins.formats import format_of
+from millstream_kafka.names import ALLOWED, is_topic
 from millstream_kafka.settings import REFUSED_BY_SINK, check_function, connection
-from millstream_kafka.target import KafkaTarget
+from millstream_kafka.target import KafkaTarget, check_limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,9 +30,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+_PREFIX = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _DELIVERIES = ("at_least_once", "exactly_once", "exactly_once_2pc")
 _MARKER_TOPICS = {"exactly_once": "millstream-markers", "exactly_once_2pc": "millstream-markers-2pc"}
+_LONGEST = timedelta(milliseconds=2**31 - 1)
+"""That a transaction may take by Kafka's protocol."""
 _TIMEOUTS = {"exactly_once": timedelta(minutes=1), "exactly_once_2pc": timedelta(minutes=15)}
 
 
@@ -87,34 +90,38 @@ class KafkaSink(BaseSink[T]):
         object.__setattr__(self, "bootstrap_servers", connected.bootstrap_servers)
         object.__setattr__(self, "client", connected.settings)
         object.__setattr__(self, "format", format_of("KafkaSink(format=...)", self.format))
+        if self.delivery not in _DELIVERIES:
+            raise InvalidArgument(what="KafkaSink(delivery=...)", value=repr(self.delivery), allowed=" or ".join(f'"{one}"' for one in _DELIVERIES))
         if not callable(self.topic):
-            self._check_name("topic", self.topic)
-        self._check_name("transactional_id_prefix", self.transactional_id_prefix)
+            self._check_topic("topic", self.topic)
+        prefix: Any = self.transactional_id_prefix
+        if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
+            raise InvalidArgument(what="KafkaSink(transactional_id_prefix=...)", value=repr(prefix), allowed="letters, digits, '.', '_' and '-'")
         if self.marker_topic is None:
             object.__setattr__(self, "marker_topic", _MARKER_TOPICS.get(self.delivery))
         else:
-            self._check_name("marker_topic", self.marker_topic)
+            self._check_topic("marker_topic", self.marker_topic)
         if self.topic == self.marker_topic and self.delivery != "at_least_once":
             allowed = "another topic, for markers alone: it is compacted, and readers of the records would find markers among them"
             raise InvalidArgument(what="KafkaSink(marker_topic=...)", value=f"{self.marker_topic!r}, the topic of the records", allowed=allowed)
         for name in ("key", "headers", "partition"):
             check_function(f"KafkaSink({name}=...)", getattr(self, name), "the record")
-        if self.delivery not in _DELIVERIES:
-            raise InvalidArgument(what="KafkaSink(delivery=...)", value=repr(self.delivery), allowed=" or ".join(f'"{one}"' for one in _DELIVERIES))
         timeout: Any = self.transaction_timeout
-        if timeout is not None and (not isinstance(timeout, timedelta) or timeout < timedelta(seconds=1)):
-            raise InvalidArgument(what="KafkaSink(transaction_timeout=...)", value=repr(timeout), allowed="a timedelta of at least a second")
+        if timeout is not None and (not isinstance(timeout, timedelta) or not timedelta(seconds=1) <= timeout <= _LONGEST):
+            raise InvalidArgument(what="KafkaSink(transaction_timeout=...)", value=repr(timeout), allowed="a timedelta of a second to 24 days")
+        check_limit("KafkaSink(client=...)", connected)
         keys = format_of("KafkaSink(key_format=...)", self.key_format) if self.key_format is not None else None
         if keys is not None and self.key is None:
             raise InvalidArgument(what="KafkaSink(key_format=...)", value="given without key=", allowed="key=..., a function of the record, with it")
         values = format_of("KafkaSink(format=...)", self.format)
-        target = KafkaTarget(connected, self.topic, values, self.key, self.headers, self.partition, keys)
+        markers = self.marker_topic if self.delivery != "at_least_once" else None
+        target = KafkaTarget(connected, self.topic, values, self.key, self.headers, self.partition, keys, markers)
         object.__setattr__(self, "target", target)
         object.__setattr__(self, "capabilities", self.resolve().capabilities)
 
-    def _check_name(self, name: str, value: object) -> None:
-        if not isinstance(value, str) or not _NAME.fullmatch(value):
-            raise InvalidArgument(what=f"KafkaSink({name}=...)", value=repr(value), allowed="letters, digits, '.', '_' and '-'")
+    def _check_topic(self, name: str, value: object) -> None:
+        if not is_topic(value):
+            raise InvalidArgument(what=f"KafkaSink({name}=...)", value=repr(value), allowed=ALLOWED)
 
     def resolve(self) -> AnySink:
         from millstream_kafka.at_least_once import AtLeastOnceKafkaSink

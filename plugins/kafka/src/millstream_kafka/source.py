@@ -17,8 +17,9 @@ from millstream.contracts.guarantee import SourceCapabilities
 from millstream.contracts.source import EnumeratorContext, ReaderContext, Source
 from millstream.errors import InvalidArgument
 from millstream.plugins.formats import format_of
+from millstream_kafka.names import ALLOWED, is_topic
 from millstream_kafka.offsets import Offsets
-from millstream_kafka.settings import REFUSED_BY_SOURCE, Connection, check_function, connection
+from millstream_kafka.settings import REFUSED_BY_SOURCE, Connection, check_function, connection, texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +34,7 @@ T = TypeVar("T")
 CAPABILITIES: Final = SourceCapabilities(replayable=True)
 _QUICK: Final = {"fetch.queue.backoff.ms": 5}
 """The library waits a second before it fetches on when its queue was full."""
+_LONGEST: Final = timedelta(days=365)
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class KafkaSource(Source[T]):
         self._set("connection", connection("KafkaSource", self.bootstrap_servers, self.client, REFUSED_BY_SOURCE))
         self._set("bootstrap_servers", self.connection.bootstrap_servers)
         self._set("client", self.connection.settings)
-        self._set("topics", (self.topics,) if isinstance(self.topics, str) else tuple(self.topics))
+        self._set("topics", self._given_topics())
         given = self.format
         self._set("format", format_of("KafkaSource(format=...)", given))
         self._set("bounded", self.stop is not None)
@@ -101,29 +103,44 @@ class KafkaSource(Source[T]):
                 raise InvalidArgument(what=f"KafkaSource({name}=...)", value=repr(place), allowed=allowed)
             if isinstance(place, Offsets) and place.kind == "committed" and self.group_id is None:
                 raise InvalidArgument(what="KafkaSource(group_id=...)", value="None", allowed=f"a group, for {name}=Offsets.committed()")
+        group: Any = self.group_id
+        if group is not None and (not isinstance(group, str) or not group.strip()):
+            raise InvalidArgument(what="KafkaSource(group_id=...)", value=repr(group), allowed="the name of a group, or None for none")
         interval: Any = self.discovery_interval
-        if not isinstance(interval, timedelta) or interval <= timedelta(0):
-            raise InvalidArgument(what="KafkaSource(discovery_interval=...)", value=repr(interval), allowed="a timedelta above zero")
+        if not isinstance(interval, timedelta) or not timedelta(0) < interval <= _LONGEST:
+            allowed = "a timedelta above zero, of at most 365 days"
+            raise InvalidArgument(what="KafkaSource(discovery_interval=...)", value=repr(interval), allowed=allowed)
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
+
+    def _given_topics(self) -> tuple[str, ...]:
+        found = texts(self.topics)
+        if found is None:
+            raise InvalidArgument(what="KafkaSource(topics=...)", value=repr(self.topics), allowed="the name of a topic, or several")
+        return found
 
     def _check_topics(self) -> None:
         if (not self.topics) == (self.topic_pattern is None):
             value = f"topics={self.topics!r}, topic_pattern={self.topic_pattern!r}"
             raise InvalidArgument(what="KafkaSource(topics=...)", value=value, allowed="topics or a topic_pattern, one of both")
-        wrong = [name for name in self.topics if not isinstance(name, str) or not re.fullmatch(r"[a-zA-Z0-9._-]{1,249}", name)]
+        wrong = [name for name in self.topics if not is_topic(name)]
         if wrong:
-            allowed = "names of topics: letters, digits, '.', '_' and '-'; topic_pattern takes a regular expression"
+            allowed = f"names of topics: {ALLOWED}; topic_pattern takes a regular expression"
             raise InvalidArgument(what="KafkaSource(topics=...)", value=repr(wrong[0]), allowed=allowed)
         if len(set(self.topics)) < len(self.topics):
             raise InvalidArgument(what="KafkaSource(topics=...)", value=repr(self.topics), allowed="names of topics, each of them once")
-        if self.topic_pattern is not None:
+        pattern: Any = self.topic_pattern
+        if pattern is not None and not isinstance(pattern, str):
+            raise InvalidArgument(
+                what="KafkaSource(topic_pattern=...)", value=repr(pattern), allowed="a text: a regular expression for the whole name"
+            )
+        if pattern is not None:
             try:
-                re.compile(self.topic_pattern)
+                re.compile(pattern)
             except re.error as error:
                 allowed = "a regular expression for the whole name"
-                raise InvalidArgument(what="KafkaSource(topic_pattern=...)", value=f"{self.topic_pattern!r} ({error})", allowed=allowed) from None
+                raise InvalidArgument(what="KafkaSource(topic_pattern=...)", value=f"{pattern!r} ({error})", allowed=allowed) from None
 
     def _check_choice(self, name: str, allowed: tuple[str, ...]) -> None:
         if getattr(self, name) not in allowed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
+from millstream.errors import InvalidArgument
 from millstream_kafka.message import MessageMaker
 from millstream_kafka.topic_encoders import TopicEncoders
 
@@ -19,6 +20,8 @@ T = TypeVar("T")
 
 DEFAULT_LIMIT_BYTES: Final = 1_000_000
 """Of a message: librdkafka's message.max.bytes."""
+_LIMIT: Final = "message.max.bytes"
+_LIMITS: Final = (1_000, 1_000_000_000)
 
 _BETTER: Final = {"linger.ms": 5, "delivery.timeout.ms": 120_000, "partitioner": "murmur2_random"}
 """Unless the user chose: batches at little cost in time; a broker that is away for minutes fails the attempt; and a key, also an empty one, is in
@@ -37,6 +40,7 @@ class KafkaTarget(Generic[T]):
         headers: function of the record.
         partition: function of the record.
         key_format: of keys; None for keys that are bytes or text.
+        marker_topic: where no record may go, None if there is none.
     """
 
     connection: Connection
@@ -46,17 +50,18 @@ class KafkaTarget(Generic[T]):
     headers: Callable[[T], Mapping[str, Any] | Sequence[tuple[str, Any]]] | None = None
     partition: Callable[[T], int] | None = None
     key_format: Format[Any] | None = None
+    marker_topic: str | None = None
 
     @property
     def limit_bytes(self) -> int:
         """The largest message that the client takes."""
-        return int(self.connection.settings.get("message.max.bytes", DEFAULT_LIMIT_BYTES))
+        return int(self.connection.settings.get(_LIMIT, DEFAULT_LIMIT_BYTES))
 
     def maker(self) -> MessageMaker[T]:
         """Makes messages of records."""
         values = TopicEncoders(self.format, "value")
         keys = TopicEncoders(self.key_format, "key") if self.key_format is not None else None
-        return MessageMaker(self.topic, values, self.key, self.headers, self.partition, self.limit_bytes, keys)
+        return MessageMaker(self.topic, values, self.key, self.headers, self.partition, self.limit_bytes, keys, self.marker_topic)
 
     def settings(self, *, transactional: bool = False) -> dict[str, Any]:
         """Settings of a producer that are not the user's to choose, or better than the library's own.
@@ -88,3 +93,15 @@ class KafkaTarget(Generic[T]):
         if isinstance(self.topic, str):
             check_topic(client, self.connection.bootstrap_servers, self.topic, self.limit_bytes, has_keys=self.key is not None)
             maker.prepare(self.topic)
+
+
+def check_limit(what: str, connection: Connection) -> None:
+    """Looks at the largest message that the user allows.
+
+    Raises:
+        InvalidArgument: it is no number of bytes that librdkafka takes.
+    """
+    given: Any = connection.settings.get(_LIMIT, DEFAULT_LIMIT_BYTES)
+    least, most = _LIMITS
+    if isinstance(given, bool) or not str(given).isdecimal() or not least <= int(given) <= most:
+        raise InvalidArgument(what=what, value=f"{_LIMIT!r}: {given!r}", allowed=f"a number of bytes, {least:,} to {most:,}")

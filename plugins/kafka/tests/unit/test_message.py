@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -65,6 +66,9 @@ class CarelessFormat(RawFormat):
         {"partition": lambda record: "0"},
         {"partition": lambda record: -1},
         {"partition": lambda record: True},
+        {"partition": lambda record: 2**31},
+        {"headers": lambda record: ["ab"]},
+        {"headers": lambda record: [("a", b"b", b"c")]},
         {"encoders": TopicEncoders(TextFormat(), "value")},
         {"encoders": TopicEncoders(CarelessFormat(), "value")},
         {"key": lambda record: b"k", "key_encoders": TopicEncoders(CarelessFormat(), "key")},
@@ -75,6 +79,23 @@ def test_what_has_no_form_as_a_message_is_the_records_fault(wrong: dict[str, Any
         maker(**wrong).message(b"x", None)
     with pytest.raises(TypeError):
         maker(**wrong).messages([b"x"], None)
+
+
+@pytest.mark.parametrize("topic", ["", ".", "..", "a/b", "a" * 250, "é", "markers"])
+def test_a_topic_that_cannot_be_is_the_records_fault(topic: str) -> None:
+    """In a checkpoint it would be sent, and refused, at every start."""
+    for record in (b"x", None):
+        with pytest.raises(ValueError, match=re.escape(f"the topic is {topic!r}")):
+            maker(topic=lambda record: topic, marker_topic="markers").message(record, None)
+
+
+def test_a_tombstone_has_a_limit_too() -> None:
+    with pytest.raises(ValueError, match="2,000 are allowed"):
+        maker(key=lambda record: b"k" * 2000, limit_bytes=2000).message(None, None)
+
+
+def test_names_of_headers_count_as_bytes() -> None:
+    assert OutgoingMessage("out", b"", headers=(("é" * 100, None),)).size_bytes() >= 200
 
 
 def test_records_without_a_message_are_rejected_and_the_others_pass_in_order() -> None:

@@ -33,7 +33,19 @@ def sink(**options: Any) -> KafkaSink[Any]:
         {"bootstrap_servers": ""},
         {"bootstrap_servers": "a:1,,b:2"},
         {"bootstrap_servers": "localhost:99999"},
+        {"bootstrap_servers": None},
+        {"bootstrap_servers": 9092},
+        {"bootstrap_servers": b"localhost:9092"},
+        {"bootstrap_servers": [b"localhost:9092"]},
+        {"bootstrap_servers": "http://localhost:9092"},
+        {"bootstrap_servers": "localhost:９０９２"},
         {"topics": ()},
+        {"topics": None},
+        {"topics": 5},
+        {"topics": b"in"},
+        {"topics": ["in", 5]},
+        {"topics": "."},
+        {"topics": ".."},
         {"topics": ["in", "in"]},
         {"deserializer": 3},
         {"deserializer": str, "format": "json"},
@@ -41,6 +53,14 @@ def sink(**options: Any) -> KafkaSink[Any]:
         {"topics": "in", "topic_pattern": "in.*"},
         {"topics": ["in", "not a topic"]},
         {"topics": (), "topic_pattern": "("},
+        {"topics": (), "topic_pattern": b"in.*"},
+        {"topics": (), "topic_pattern": 5},
+        {"group_id": ""},
+        {"group_id": " "},
+        {"group_id": 5},
+        {"format": None},
+        {"client": {5: 5}},
+        {"discovery_interval": timedelta.max},
         {"start": "earliest"},
         {"stop": 5},
         {"start": Offsets.committed()},
@@ -62,6 +82,18 @@ def test_an_option_of_the_source_that_makes_no_sense_is_refused_by_name(options:
     [
         {"bootstrap_servers": ["a"]},
         {"topic": "not a topic"},
+        {"topic": None},
+        {"topic": 5},
+        {"topic": ".."},
+        {"delivery": None},
+        {"delivery": ["exactly_once"]},
+        {"marker_topic": 5},
+        {"transactional_id_prefix": None},
+        {"transaction_timeout": timedelta.max},
+        {"format": None},
+        {"client": {"message.max.bytes": "large"}},
+        {"client": {"message.max.bytes": -1}},
+        {"client": {"message.max.bytes": True}},
         {"delivery": "exactly-once"},
         {"transactional_id_prefix": ""},
         {"marker_topic": "a/b"},
@@ -155,6 +187,20 @@ def test_each_delivery_declares_what_it_gives(delivery: Any, strongest: Guarante
     assert sink(delivery=delivery).capabilities.strongest() is strongest
 
 
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("PLAINTEXT://localhost:9092", "PLAINTEXT://localhost:9092"),
+        ("sasl_ssl://[::1]:9092", "sasl_ssl://[::1]:9092"),
+        ("kafka-1:9092, kafka-2:9092", "kafka-1:9092,kafka-2:9092"),
+        (["kafka-1:9092", "kafka-2:9092"], "kafka-1:9092,kafka-2:9092"),
+    ],
+)
+def test_addresses_are_taken_in_the_forms_that_the_library_has(given: Any, used: str) -> None:
+    assert sink(bootstrap_servers=given).bootstrap_servers == used
+    assert source(bootstrap_servers=given).bootstrap_servers == used
+
+
 def test_the_source_is_bounded_when_it_has_an_end() -> None:
     assert (source().bounded, source(stop=Offsets.latest()).bounded) == (False, True)
 
@@ -164,6 +210,9 @@ def test_places_are_checked() -> None:
     for wrong in (
         lambda: Offsets.at(datetime(2026, 1, 1)),  # noqa: DTZ001 - that is what is refused
         lambda: Offsets.given({("in", 0): -1}),
+        lambda: Offsets.given({("in", 0): 2**63}),
+        lambda: Offsets.given({("in", 2**31): 0}),
+        lambda: Offsets.at(10**20),
         lambda: Offsets.committed(otherwise="newest"),  # type: ignore[arg-type]
     ):
         with pytest.raises(InvalidArgument, match=r"Offsets"):
