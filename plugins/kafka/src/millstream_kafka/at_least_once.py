@@ -12,6 +12,7 @@ from millstream_kafka.client import Client, KafkaError, KafkaException
 from millstream_kafka.deliveries import Deliveries
 from millstream_kafka.fencing import raise_reason
 from millstream_kafka.producing import produce, produce_values
+from millstream_kafka.undelivered import NotTaken, undelivered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +80,7 @@ class AtLeastOnceWriter(SinkWriter[T]):
         """What a broker refuses for the record's own fault is rejected; all else fails the job."""
         for error, message in self._deliveries.take():
             if error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
-                self._client.fail(f"write to topic {message.topic()!r}", error)
+                raise undelivered(self._client, NotTaken(error, message.topic() or "", message.partition()))
             value: Any = message.value()
             self._reject(value, ValueError(f"{error.str()}: the topic's max.message.bytes is lower than that"))
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from millstream_kafka.client import KafkaException
+
 if TYPE_CHECKING:
-    from millstream_kafka.client import KafkaError, Message
+    from millstream_kafka.client import KafkaError, Message, Producer
 
 
 class Deliveries:
@@ -22,6 +25,12 @@ class Deliveries:
         """The library's callback."""
         if error is not None:
             self.failed.append((error, message))
+
+    def take_from(self, producer: Producer) -> list[tuple[KafkaError, Message]]:
+        """What failed since the last call, after this producer has failed at something else: its reports may still be on their way to here."""
+        with suppress(KafkaException, SystemError):  # said once already, by what failed
+            producer.poll(0)
+        return self.take()
 
     def take(self) -> list[tuple[KafkaError, Message]]:
         """What failed since the last call."""

@@ -14,6 +14,7 @@ from millstream.errors import Fenced
 from millstream.ports import crash_point
 from millstream_kafka.capabilities import WRITE_AHEAD
 from millstream_kafka.client import Client, Producer
+from millstream_kafka.deliveries import Deliveries
 from millstream_kafka.fencing import raise_failure
 from millstream_kafka.marker_topic import MarkerTopic, forget_markers, key_of
 from millstream_kafka.message import MessageMaker, OutgoingMessage
@@ -82,6 +83,7 @@ class KafkaLanes(WriteAheadLanes[OutgoingMessage]):
         sink.target.check(self._client, sink.maker())
         self._markers = MarkerTopic(self._client, sink.marker_topic, context.clock)
         self._producers: dict[int, Producer] = {}
+        self._deliveries = Deliveries()
 
     def _transactional_id(self, lane: int) -> str:
         return f"{self._sink.prefix}-{self._context.run_id}-{self._context.sink_uid}-{lane}"
@@ -90,7 +92,13 @@ class KafkaLanes(WriteAheadLanes[OutgoingMessage]):
         self._discard(lane)
         name = self._transactional_id(lane)
         timeout_ms = round(self._sink.timeout_s * 1000)
-        settings = {**self._sink.target.settings(transactional=True), "transactional.id": name, "transaction.timeout.ms": timeout_ms}
+        settings = {
+            **self._sink.target.settings(transactional=True),
+            "transactional.id": name,
+            "transaction.timeout.ms": timeout_ms,
+            "on_delivery": self._deliveries.report,
+            "delivery.report.only.error": True,
+        }
         producer = begin_transactions(self._client, settings, name, self._sink.marker_topic)
         self._producers[lane] = producer
 
@@ -106,6 +114,7 @@ class KafkaLanes(WriteAheadLanes[OutgoingMessage]):
         if producer is None:  # an earlier commit failed: the next attempt finds out what became of it
             raise Fenced(sink_uid=self._context.sink_uid, lane=lane, attempt=self._context.attempt)
         marker = self._markers.message(self._key(lane), Marker(checkpoint_id, chunk))
+        self._deliveries.take()  # of producers that were given up
         try:
             producer.begin_transaction()
             half = len(records) // 2
@@ -115,8 +124,9 @@ class KafkaLanes(WriteAheadLanes[OutgoingMessage]):
             produce(producer, [marker])
             producer.commit_transaction(_COMMIT_S)
         except BaseException as error:  # noqa: BLE001 - whatever it is, nobody knows what became of the transaction
+            doing = f"commit checkpoint {checkpoint_id} of lane {lane}"
             try:
-                raise_failure(self._client, self._context, lane, f"commit checkpoint {checkpoint_id} of lane {lane}", error, producer)
+                raise_failure(self._client, self._context, lane, doing, error, producer, self._deliveries)
             finally:
                 self._discard(lane)
         crash_point("sink.commit.applied_no_ack")

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from millstream.errors import Fenced
 from millstream_kafka.client import Client, KafkaError, KafkaException, Producer
+from millstream_kafka.undelivered import NotTaken, first_cause, undelivered
 
 if TYPE_CHECKING:
     from millstream.contracts.sink import SinkContext
+    from millstream_kafka.deliveries import Deliveries
 
 _STEP_S: Final = 0.5
 _FENCED: Final = frozenset(
@@ -43,20 +45,30 @@ def _told_by(producer: Producer) -> KafkaError | None:
     return None
 
 
-def raise_failure(client: Client, context: SinkContext, lane: int, doing: str, error: BaseException, producer: Producer | None = None) -> NoReturn:
-    """Raises Fenced when another producer has the lane's transactional id now, else what the error says.
+def raise_failure(
+    client: Client,
+    context: SinkContext,
+    lane: int,
+    doing: str,
+    error: BaseException,
+    producer: Producer | None = None,
+    deliveries: Deliveries | None = None,
+) -> NoReturn:
+    """Raises Fenced when another producer has the lane's transactional id now, else what the error says, or the message that caused it.
 
     Args:
         doing: what failed, after "to".
         producer: whose error it is, to be asked where the error does not say more than that there was one; it is of no use afterwards.
+        deliveries: what is reported of its messages.
     """
     reason = _reason(error)
+    cause = first_cause(deliveries.take_from(producer)) if producer is not None and deliveries is not None else None
     lost = reason.code() == KafkaError._FATAL if reason is not None else isinstance(error, SystemError)
     if lost and producer is not None:
         reason = _told_by(producer) or reason
-    if reason is not None and reason.code() in _FENCED:
+    if any(one is not None and one.code() in _FENCED for one in (reason, cause.args[0] if cause is not None else None)):
         raise Fenced(sink_uid=context.sink_uid, lane=lane, attempt=context.attempt) from error
-    _raise(client, doing, reason, error)
+    _raise(client, doing, reason, cause or error)
 
 
 def raise_reason(client: Client, doing: str, error: BaseException) -> NoReturn:
@@ -65,6 +77,8 @@ def raise_reason(client: Client, doing: str, error: BaseException) -> NoReturn:
 
 
 def _raise(client: Client, doing: str, reason: KafkaError | None, error: BaseException) -> NoReturn:
+    if isinstance(error, NotTaken):
+        raise undelivered(client, error) from error
     if reason is None:
         raise error
     raise client.explained(doing, reason) from error

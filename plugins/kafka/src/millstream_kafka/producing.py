@@ -6,6 +6,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final
 
 from millstream_kafka.client import Client, KafkaException, Producer, log
+from millstream_kafka.undelivered import NotTaken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,7 +22,7 @@ def produce(producer: Producer, messages: Sequence[OutgoingMessage]) -> None:
     """Puts messages into the queue of a producer, and waits while it is full.
 
     Raises:
-        KafkaException: the client takes no more.
+        NotTaken: the client does not take one.
     """
     put = producer.produce
     for message in messages:
@@ -40,6 +41,8 @@ def produce(producer: Producer, messages: Sequence[OutgoingMessage]) -> None:
                 )
             except BufferError:
                 producer.poll(_FULL_S)
+            except KafkaException as error:
+                raise NotTaken(error.args[0], message.topic, message.partition) from error
             else:
                 break
 
@@ -48,7 +51,7 @@ def produce_values(producer: Producer, topic: str, values: Sequence[bytes], time
     """The same for messages that are a value and a timestamp.
 
     Raises:
-        KafkaException: the client takes no more.
+        NotTaken: the client does not take one.
     """
     put = producer.produce
     for value, timestamp in zip(values, timestamps or repeat(0)):
@@ -57,6 +60,8 @@ def produce_values(producer: Producer, topic: str, values: Sequence[bytes], time
                 put(topic, value, None, -1, None, None, timestamp)
             except BufferError:
                 producer.poll(_FULL_S)
+            except KafkaException as error:
+                raise NotTaken(error.args[0], topic, None) from error
             else:
                 break
 

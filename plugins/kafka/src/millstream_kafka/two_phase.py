@@ -29,6 +29,7 @@ from millstream_kafka.patience import patiently
 from millstream_kafka.producing import begin_transactions, produce
 from millstream_kafka.second_client import RETRIED, Transactions
 from millstream_kafka.transaction import Handle
+from millstream_kafka.undelivered import first_cause
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -149,11 +150,12 @@ class TwoPhaseWriter(TwoPhaseCommitWriter[T]):
         crash_point("sink.write.mid_epoch")
 
     def _fail(self, doing: str, error: BaseException, producer: Producer | None = None) -> NoReturn:
-        raise_failure(self._client, self._context, self._context.lane, doing, error, producer)
+        raise_failure(self._client, self._context, self._context.lane, doing, error, producer, self._deliveries)
 
     def _raise_failures(self) -> None:
-        for error, message in self._deliveries.take():
-            self._fail(f"write to topic {message.topic()!r}", KafkaException(error))
+        failed = self._deliveries.take()
+        if failed:
+            self._fail("write into the open transaction", first_cause(failed) or KafkaException(failed[0][0]))
 
     def prepare(self, checkpoint_id: int) -> bytes | None:
         crash_point("sink.prepare.before")

@@ -38,7 +38,7 @@ def sink(**options: Any) -> KafkaSink[Any]:
         {"bootstrap_servers": b"localhost:9092"},
         {"bootstrap_servers": [b"localhost:9092"]},
         {"bootstrap_servers": "http://localhost:9092"},
-        {"bootstrap_servers": "localhost:９０９２"},
+        {"bootstrap_servers": "localhost:\uff19092"},
         {"topics": ()},
         {"topics": None},
         {"topics": 5},
