@@ -51,6 +51,7 @@ ALLOWED = {
     ("runtime/user_code.py", "io"): "BytesIO",
     ("runtime/user_code.py", "multiprocessing"): "how a process imports the script of another",
     ("state/data_codec_pickle.py", "io"): "BytesIO",
+    ("millstream_kafka/interruptible.py", "threading"): "a thread, since the library's calls hear no signals",
     ("millstream_kafka/patience.py", "threading"): "an Event that nobody sets, for a pause by the clock",
     ("millstream_kafka/reader.py", "threading"): "an Event, for the client that another thread closes",
     ("millstream_kafka/second_client_settings.py", "pathlib"): "certificates for a library that reads them from files only",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from millstream.ports import SystemClock
 from millstream_kafka.client import REQUEST_S, Client, KafkaError, KafkaException
+from millstream_kafka.interruptible import interruptibly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,7 +44,7 @@ def answers(client: Client, admin: AdminClient, doing: str, ask: Callable[[float
             return found
         wait_s = min(2 * wait_s, REQUEST_S)
         try:
-            admin.list_topics(timeout=REQUEST_S - _FIRST_S)
+            interruptibly(lambda: admin.list_topics(timeout=REQUEST_S - _FIRST_S))
         except KafkaException as error:
             client.fail(doing, error)
         admin.poll(_AGAIN_S)

@@ -16,6 +16,7 @@ from millstream_kafka.capabilities import WRITE_AHEAD
 from millstream_kafka.client import Client, Producer
 from millstream_kafka.deliveries import Deliveries
 from millstream_kafka.fencing import raise_failure
+from millstream_kafka.interruptible import interruptibly
 from millstream_kafka.marker_topic import MarkerTopic, forget_markers, key_of
 from millstream_kafka.message import MessageMaker, OutgoingMessage
 from millstream_kafka.producing import begin_transactions, produce
@@ -122,7 +123,7 @@ class KafkaLanes(WriteAheadLanes[OutgoingMessage]):
             crash_point("sink.commit.mid")
             produce(producer, records[half:])
             produce(producer, [marker])
-            producer.commit_transaction(_COMMIT_S)
+            interruptibly(lambda: producer.commit_transaction(_COMMIT_S))
         except BaseException as error:  # noqa: BLE001 - whatever it is, nobody knows what became of the transaction
             doing = f"commit checkpoint {checkpoint_id} of lane {lane}"
             try:

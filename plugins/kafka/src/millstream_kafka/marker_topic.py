@@ -10,8 +10,9 @@ import msgspec
 from millstream.contracts.versions import check_version
 from millstream.contracts.write_ahead import Marker
 from millstream.ports import SystemClock
-from millstream_kafka.client import OFFSET_BEGINNING, Client, Consumer, KafkaError, KafkaException, Message, TopicPartition, log
+from millstream_kafka.client import OFFSET_BEGINNING, Client, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition, log
 from millstream_kafka.errors import KafkaUnreachable
+from millstream_kafka.interruptible import interruptibly
 from millstream_kafka.message import OutgoingMessage
 from millstream_kafka.offset_lookup import OffsetLookup
 from millstream_kafka.patience import patiently
@@ -145,7 +146,7 @@ class MarkerTopic:
         over_s = self._clock.monotonic_s() + _HELLO_S
         offset = begin.offset
         try:
-            consumer.list_topics(self._name, timeout=_HELLO_S)  # connects: else the first fetch waits for a timer of the library
+            interruptibly(lambda: consumer.list_topics(self._name, timeout=_HELLO_S))
             consumer.assign([begin])
             while offset < end:
                 if self._clock.monotonic_s() > over_s:
@@ -163,6 +164,10 @@ class MarkerTopic:
         finally:
             consumer.close()
 
+    def _connect(self, handle: Consumer | Producer) -> None:
+        """Else the first fetch, or the first message, waits half a second for a timer of the library."""
+        interruptibly(lambda: handle.list_topics(self._name, timeout=_HELLO_S))
+
     def _ends(self, places: Sequence[tuple[str, int]], *, read_committed: bool) -> dict[tuple[str, int], int]:
         return OffsetLookup(self._client, self._client.admin(), None, read_committed=read_committed).ends(places)
 
@@ -170,7 +175,7 @@ class MarkerTopic:
         """Removes the markers of a run that is over, also those that no reader sees yet, behind what others hold open."""
         markers = self._read(range(self._count), _HELLO_S, strict=False, isolation="read_uncommitted")
         producer = self._client.producer(target.settings())
-        producer.list_topics(self._name, timeout=_HELLO_S)  # connects: else the first message waits half a second for a timer of the library
+        interruptibly(lambda: producer.list_topics(self._name, timeout=_HELLO_S))
         try:
             produce(producer, [self.message(key, None) for key in markers if _is_of_run(key, run)])
         except KafkaException as error:
@@ -184,7 +189,7 @@ class MarkerTopic:
             return {}
         consumer = self._client.consumer({**_SETTINGS, "isolation.level": isolation})
         try:
-            consumer.list_topics(self._name, timeout=_HELLO_S)  # connects: else the first fetch waits for a timer of the library
+            interruptibly(lambda: consumer.list_topics(self._name, timeout=_HELLO_S))
             consumer.assign([TopicPartition(self._name, partition, OFFSET_BEGINNING) for partition in ends])
             return self._read_to(ends, consumer, patience_s, strict=strict)
         except KafkaException as error:

@@ -6,6 +6,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final
 
 from millstream_kafka.client import Client, KafkaException, Producer, log
+from millstream_kafka.interruptible import interruptibly
 from millstream_kafka.undelivered import NotTaken
 
 if TYPE_CHECKING:
@@ -81,8 +82,8 @@ def begin_transactions(client: Client, settings: Mapping[str, Any], name: str, t
     for left in reversed(range(_INIT_TRIES)):
         try:
             # Connects: else the next call waits half a second for a timer of the library. All topics of a cluster are a long answer.
-            producer.list_topics(topic=topic, timeout=_INIT_S)
-            producer.init_transactions(_INIT_S)
+            interruptibly(lambda: producer.list_topics(topic=topic, timeout=_INIT_S))
+            interruptibly(lambda: producer.init_transactions(_INIT_S))
         except KafkaException as error:
             if not left or not error.args[0].retriable():
                 client.fail(f"begin transactions as {name}", error)

@@ -11,6 +11,7 @@ from millstream.contracts.source import Fetched, ReaderContext, SourceReader, Sp
 from millstream.ports import ThreadExecutor, crash_point
 from millstream_kafka.client import Client, KafkaError, KafkaException, Message, TopicPartition, log
 from millstream_kafka.errors import OffsetOutOfRange
+from millstream_kafka.interruptible import interruptibly
 from millstream_kafka.split import KafkaSplit
 
 if TYPE_CHECKING:
@@ -93,7 +94,8 @@ class KafkaReader(SourceReader[T]):
     def start(self) -> None:
         try:
             # Connects: else the first fetch waits half a second for a timer of the library. All topics of a cluster are a long answer.
-            self._consumer.list_topics(topic=self._topics[0] if self._topics else None, timeout=_HELLO_S)
+            topic = self._topics[0] if self._topics else None
+            interruptibly(lambda: self._consumer.list_topics(topic=topic, timeout=_HELLO_S))
         except KafkaException as error:
             log.info("%s: no broker answers yet: %s", self._client.servers, error)
         self._context.request_split()

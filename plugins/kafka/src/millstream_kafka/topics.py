@@ -11,6 +11,7 @@ from millstream.ports import SystemClock
 from millstream_kafka.answers import answers
 from millstream_kafka.client import REQUEST_S, Client, KafkaError, KafkaException, TopicCollection, Uuid
 from millstream_kafka.errors import TopicUnknown
+from millstream_kafka.interruptible import interruptibly
 from millstream_kafka.versions import too_old
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _topic(description: Any) -> Topic:
 def existing(client: Client, admin: AdminClient) -> list[str]:
     """Names of all topics that the user may see, without those that brokers keep for themselves."""
     try:
-        topics: Any = admin.list_topics(timeout=REQUEST_S).topics
+        topics: Any = interruptibly(lambda: admin.list_topics(timeout=REQUEST_S)).topics
     except KafkaException as error:
         client.fail("list its topics", error)
     return sorted(name for name in topics if not name.startswith("__"))

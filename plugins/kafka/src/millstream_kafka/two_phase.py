@@ -23,6 +23,7 @@ from millstream_kafka.capabilities import two_phase
 from millstream_kafka.client import Client, KafkaError, KafkaException, Producer, log
 from millstream_kafka.deliveries import Deliveries
 from millstream_kafka.fencing import is_fenced, raise_failure
+from millstream_kafka.interruptible import interruptibly
 from millstream_kafka.left_behind import left_behind
 from millstream_kafka.marker_topic import MarkerTopic, forget_markers, key_of
 from millstream_kafka.patience import patiently
@@ -188,7 +189,7 @@ class TwoPhaseWriter(TwoPhaseCommitWriter[T]):
         producer = self._prepared.pop(committable, None)
         if producer is not None:
             try:
-                producer.commit_transaction(_COMMIT_S)
+                interruptibly(partial(producer.commit_transaction, _COMMIT_S))
             except (KafkaException, SystemError) as error:
                 if is_fenced(error):
                     self._fail(f"commit checkpoint {checkpoint_id}", error)

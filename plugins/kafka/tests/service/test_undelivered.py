@@ -18,16 +18,22 @@ DELIVERIES = ["at_least_once", "exactly_once", "exactly_once_2pc"]
 LACKING = {"format": "text", "partition": lambda value: 7 if value == "astray" else 0}
 
 
-def failure(bootstrap: str, topic: Any, folder: Path | None, values: tuple[str, ...] = ("fine", "astray"), **options: Any) -> BaseException | None:
-    """Runs a job whose input comes one record in a thousand seconds, behind these; returns why it failed."""
+def job(bootstrap: str, topic: Any, folder: Path | None, values: tuple[str, ...], **options: Any) -> StreamExecutionEnvironment:
+    """One whose input comes to its end, if it has checkpoints; else another record comes in a thousand seconds."""
     env = StreamExecutionEnvironment()
+    stream = env.from_collection(values, uid="first")
     if folder is not None:
-        env.configure("checkpoint.storage", str(folder)).configure("checkpoint.interval", "100ms")
-    first = env.from_collection(values, uid="first")
-    rest = env.generate(lambda number: "rest", rate_per_s=0.001, uid="rest").filter(lambda value: False)
-    first.union(rest).sink_to(KafkaSink(bootstrap, topic, **options), uid="out", name="out")
+        env.configure("checkpoint.storage", str(folder)).configure("checkpoint.interval", "100ms").configure("job.resume", "auto")
+    else:
+        stream = stream.union(env.generate(lambda number: "rest", rate_per_s=0.001))
+    stream.sink_to(KafkaSink(bootstrap, topic, **options), uid="out", name="out")
+    return env
+
+
+def failure(bootstrap: str, topic: Any, folder: Path | None, values: tuple[str, ...] = ("fine", "astray"), **options: Any) -> BaseException | None:
+    """Why a job failed."""
     with pytest.raises(JobFailedError) as raised:
-        env.execute("write")
+        job(bootstrap, topic, folder, values, **options).execute("write")
     return raised.value.__cause__
 
 
@@ -52,12 +58,7 @@ def test_what_a_checkpoint_holds_is_delivered_when_the_partition_is_there(broker
     topic = broker.topic(2)
     assert isinstance(failure(broker.bootstrap, topic, tmp_path, delivery="exactly_once", **LACKING), KafkaRefused)
     broker.admin.create_partitions([NewPartitions(topic, 8)])[topic].result()
-    env = StreamExecutionEnvironment().configure("checkpoint.storage", str(tmp_path)).configure("checkpoint.interval", "100ms")
-    env.configure("job.resume", "auto")
-    first = env.from_collection(("fine", "astray"), uid="first")
-    rest = env.generate(lambda number: "rest", count=1, uid="rest").filter(lambda value: False)
-    first.union(rest).sink_to(KafkaSink(broker.bootstrap, topic, delivery="exactly_once", **LACKING), uid="out", name="out")
-    env.execute("write")
+    job(broker.bootstrap, topic, tmp_path, ("fine", "astray"), delivery="exactly_once", **LACKING).execute("write")
     assert sorted((m.partition(), m.value()) for m in broker.read(topic)) == [(0, b"fine"), (7, b"astray")]
 
 
