@@ -98,7 +98,7 @@ def run_tests(session: nox.Session) -> None:
             session.log(f"Tests marked `faults` or `one_python` are left out: they run on Python {RUNNING}, and take most of the time.")
             chosen = ["-m", "not faults and not one_python"]
     # pytest-randomly prints the seed in the header; `-- --randomly-seed=N` repeats an order.
-    # What shares a server or a long preparation is in one group, for one process. Seen with pytest 9.2: xdist 3.8 divides groups all the same.
+    # What shares a server or a long preparation is in one group, for one process.
     session.run("pytest", "-n", workers(), "--dist", "loadgroup", *chosen)
 
 
