@@ -12,6 +12,7 @@ import pytest
 
 pytestmark = [
     pytest.mark.timeout(600),
+    pytest.mark.one_python,
     pytest.mark.xdist_group("wrong_connectors"),
 ]  # whichever test comes first runs the kit over all wrong connectors
 
