@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from millstream.errors import MillstreamError
 from millstream_kafka.client import Client, KafkaError, KafkaException
-from millstream_kafka.errors import KafkaRefused, TopicUnknown
+from millstream_kafka.errors import KafkaRefused
+from millstream_kafka.topics import required
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from millstream.errors import MillstreamError
     from millstream_kafka.client import Message
 
-_NO_TOPIC: Final = frozenset({KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_EXCEPTION})
+_UNKNOWN: Final = frozenset({KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART})
 _NEVER: Final = {
-    KafkaError._UNKNOWN_PARTITION: (
-        "the topic has no such partition",
-        "Add partitions to the topic, or correct what the sink's partition=... returns",
-    ),
     KafkaError.MSG_SIZE_TOO_LARGE: (
         "it is larger than the topic's max.message.bytes",
         "Raise that; with a lower client={'message.max.bytes': ...} the sink's on_error gets the record before it is in a checkpoint",
@@ -58,13 +55,35 @@ def first_cause(failed: Iterable[tuple[KafkaError, Message]]) -> NotTaken | None
 def undelivered(client: Client, failure: NotTaken) -> MillstreamError:
     """Names the topic, the partition and the reason."""
     error: KafkaError = failure.args[0]
-    code, topic = error.code(), failure.topic
+    code, topic, partition = error.code(), failure.topic, failure.partition
     where = f"topic {topic!r}"
-    if failure.partition is not None and failure.partition >= 0:
-        where = f"partition {failure.partition} of {where}"
-    if code in _NO_TOPIC:
-        return TopicUnknown(topic=repr(topic), bootstrap_servers=client.servers)
+    if partition is not None and partition >= 0:
+        where = f"partition {partition} of {where}"
+    doing = f"take a message in {where}"
+    if code in _UNKNOWN:
+        try:
+            missing = _missing(client, topic, partition)
+        except MillstreamError as told:
+            return told
+        if missing is not None:
+            return KafkaRefused(bootstrap_servers=client.servers, doing=doing, reason=missing[0], fix=missing[1])
     if code in _NEVER:
         reason, fix = _NEVER[code]
-        return KafkaRefused(bootstrap_servers=client.servers, doing=f"take a message in {where}", reason=reason, fix=fix)
+        return KafkaRefused(bootstrap_servers=client.servers, doing=doing, reason=reason, fix=fix)
     return client.explained(f"write to {where}", error)
+
+
+def _missing(client: Client, topic: str, partition: int | None) -> tuple[str, str] | None:
+    """Why there is no such partition, and what to do, as brokers say it now: None where it is there. What the producer had heard may be old.
+
+    Raises:
+        TopicUnknown: there is no such topic.
+        KafkaUnreachable, KafkaRefused, KafkaFailed: the brokers do not say.
+    """
+    (found,) = required(client, client.admin(), [topic], client.servers)
+    if partition is None or partition < found.partitions:
+        return None
+    return (
+        f"the topic has {found.partitions}, from 0",
+        "Add partitions to the topic, or correct what the sink's partition=... returns",
+    )

@@ -15,6 +15,8 @@ from millstream.errors import LostEpoch
 from millstream_kafka import KafkaSink
 from millstream_testkit.suites.attempts import RUN, rows
 
+pytestmark = pytest.mark.one_python
+
 
 @contextmanager
 def hidden(broker: Any, topic: str) -> Iterator[KafkaSink[Any]]:

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.one_python
+
 SCRIPTS = {
     "source": 'env.from_source(KafkaSource(address, "in"), uid="in").sink_to(DiscardingSink(), uid="out")',
     "pattern": 'env.from_source(KafkaSource(address, topic_pattern="in.*"), uid="in").sink_to(DiscardingSink(), uid="out")',

@@ -21,6 +21,8 @@ from millstream_testkit.oracle import Row
 from millstream_testkit.services import messages_of, shared_kafka
 from millstream_testkit.suites.attempts import OTHER_RUN, RUN, rows
 
+pytestmark = pytest.mark.one_python
+
 DELIVERIES = ["exactly_once", "exactly_once_2pc"]
 
 
