@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -68,6 +69,14 @@ def careless_and_known(source: str, sink: str) -> StreamExecutionEnvironment:
     return careless(source, sink).configure("state.strict", False)
 
 
+def stamped(source: str, sink: str) -> StreamExecutionEnvironment:
+    env = StreamExecutionEnvironment.get_execution_environment()
+    env.enable_checkpointing(timedelta(milliseconds=20))
+    lines = env.read_text_file(source, records_per_second=100, uid="lines").map(lambda line: f"{line} {time.time_ns()}")
+    lines.sink_to(FileSink(sink, delivery="exactly_once"), uid="words")
+    return env
+
+
 def write_words(folder: Path) -> Path:
     path = folder / "words.txt"
     path.write_text("to\nbe\nor\nnot\n" * 5)
@@ -121,6 +130,15 @@ def test_its_folder_is_removed_when_the_job_is_right_and_kept_when_a_log_in_it_i
     with pytest.raises(AssertionError, match="already"), exactly_once_test(words, source=write_words, sink=read_words, expected=[]):
         pass
     assert list(tmp_path.glob("millstream-test-*/**/log"))
+
+
+@pytest.mark.faults
+def test_a_job_that_never_writes_the_same_is_told_from_one_that_crashes_make_wrong(tmp_path: Path) -> None:
+    with (
+        exactly_once_test(stamped, source=write_words, sink=read_words, folder=tmp_path) as t,
+        pytest.raises(AssertionError, match=r"Left alone a second time.*20 missing.*not determined by its input\. Keep the time"),
+    ):
+        t.crash_at("checkpoint.durable.before_notify")
 
 
 @pytest.mark.faults
