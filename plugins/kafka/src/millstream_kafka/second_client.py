@@ -109,6 +109,8 @@ class Transactions:
     def listed(self, prefix: str, states: Sequence[str] = ()) -> list[Listed]:
         """Ids that begin so, on all brokers, sorted; those that the user may describe.
 
+        Those of a broker that died a moment ago are in the list as soon as others have taken them over, which no broker tells.
+
         Args:
             states: only those in one of them; empty for all.
 
